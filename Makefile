@@ -1,0 +1,66 @@
+# Two commands on a fresh machine: 'make run' and 'make test'. No root, no activated environment.
+SHELL := /bin/bash
+PYTHON ?= $(firstword $(foreach python,python$(shell cat .python-version) python3,$(if $(shell command -v $(python)),$(python))))
+VENV := .venv
+# Stages are started as 'python -m …': the first `python` on PATH must be the environment's.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+unexport PYTHONPATH PYTHONHOME
+ROWS ?=
+
+.PHONY: help run test lint types stale reproduce benchmark lock keep clean
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+run: $(VENV)/.run ## Build everything (ROWS=5000: from a sample, in under a minute) and show it
+	@$(if $(ROWS),sed -i.bak -E 's/^(  rows: )[0-9]+/\1$(ROWS)/' params.yaml && rm params.yaml.bak)
+	dvc repro
+	@python -m pipeline.overview
+
+test: $(VENV)/.test ## Run the whole test suite
+	pytest -n 2
+
+lint: $(VENV)/.test ## Check style
+	ruff check .
+	ruff format --check .
+
+types: $(VENV)/.test ## Check types
+	mypy
+
+stale: $(VENV)/.run ## Fail when dvc.lock is not what this commit would give; needs no data
+	isoform stale
+
+reproduce: $(VENV)/.run ## Build HEAD again in an empty clone; fail naming each file that differs
+	python -m pipeline.reproduce
+
+benchmark: $(VENV)/.test ## Measure, side by side, the ratios that README.md quotes
+	python -m benchmarks.run
+
+keep: $(VENV)/.run ## Point Git at the binaries of versions that params.yaml has left; before committing a version bump
+	python -m pipeline.keep
+
+COMPILE := CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+EXTRAS := --extra sklearn --extra torch --extra parquet --extra pipeline
+
+lock: $(VENV)/.test ## Refresh requirements.lock and requirements-dev.lock from pyproject.toml
+	$(COMPILE) --upgrade $(EXTRAS) --output-file requirements.lock pyproject.toml
+	$(COMPILE) --upgrade $(EXTRAS) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	@# '+cpu' and its like name one index's build: the pin is the release.
+	sed -i.bak -E 's/^(torch==[^+]*)\+.*/\1/' requirements.lock requirements-dev.lock && rm requirements*.lock.bak
+
+clean: ## Remove the environment and the scratch folder; models, data and DVC's cache stay
+	rm -rf $(VENV) .scratch
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON): is older than Python 3.11; install Python $$(cat .python-version) or run 'make PYTHON=/path/to/python'" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; w = open(".python-version").read().strip(); v != w and print(f"note: this is Python {v}; the same bytes are promised for {w} only", file=sys.stderr)'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: requirements.lock pyproject.toml $(VENV)/.python
+	pip install --quiet --disable-pip-version-check -r requirements.lock
+	pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/.test: requirements-dev.lock $(VENV)/.run
+	pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,106 @@
+"""The command line: `isoform predict | inspect | verify | stale`, for what dvc does not do."""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+from isoform import errors
+from isoform.errors import BadInput
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, 1 when a check fails, 2 when the input or the call is wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        return errors.run(lambda: options.command(options), debug=options.debug)
+    except BrokenPipeError:  # `isoform predict … | head`
+        sys.stderr.close()
+        return 0
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Print a CSV of the label and the probability of each class for every row of a file."""
+    from isoform import tables
+    from isoform.loading import labels, load
+
+    model = load(options.folder, format=options.format, trust_pickle=options.trust_pickle)
+    rows = tables.read(options.rows, model.config.numeric, model.config.categorical)
+    probabilities = model.predict_proba(rows)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["label", *(f"probability_{name}" for name in model.config.classes)])
+    for label, row in zip(labels(probabilities, model.config).tolist(), probabilities, strict=True):
+        writer.writerow([label, *map(str, row)])
+    return 0
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """Print what a version folder or a model file holds."""
+    from isoform.inspection import inspect as describe
+
+    for line in describe(options.path):
+        print(line)
+    return 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Print a finding for each file of each version; 1 when any is bad."""
+    from isoform.verification import verify as check
+
+    folders = options.folders or sorted(path.parent for path in Path("models").glob("*/v*/metadata.json"))
+    if not folders:
+        raise BadInput("models", "holds no published version", "name a folder, or run 'dvc repro'")
+    bad = 0
+    for folder in folders:
+        print(folder)
+        for finding in check(folder, trust_pickle=options.trust_pickle, present_only=options.present_only):
+            if finding.text.startswith("error: "):
+                print(finding.text, file=sys.stderr)
+            print(f"  {'ok ' if finding.ok else 'BAD'} {finding.name:<12} {finding.text.removeprefix('error: ')}")
+            bad += not finding.ok
+    print(f"{len(folders)} version{'s' * (len(folders) != 1)}, {bad or 'no'} bad file{'s' * (bad != 1)}")
+    return int(bad > 0)
+
+
+def stale(options: argparse.Namespace) -> int:
+    """Print why dvc.lock is not what this commit would give; 1 when there is a reason."""
+    from isoform.staleness import reasons
+
+    found = list(reasons(Path.cwd()))
+    for line in found:
+        print(line)
+    if found:
+        raise errors.CheckFailed("dvc.lock", f"is stale for {len(found)} reasons", "run 'dvc repro' and commit dvc.lock with its outputs")
+    print("dvc.lock is what this commit gives")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="isoform", description=__doc__)
+    parser.add_argument("--debug", action="store_true", help="show the traceback behind an error")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("predict", help=predict.__doc__, description=predict.__doc__)
+    command.add_argument("folder", type=Path, metavar="DIR")
+    command.add_argument("rows", type=Path, metavar="ROWS.(csv|jsonl|parquet)")
+    command.add_argument("--format", help="instead of the safest one present")
+    command.add_argument("--trust-pickle", action="store_true", help="allow a format that unpickles")
+    command.set_defaults(command=predict)
+
+    command = commands.add_parser("inspect", help=inspect.__doc__, description=inspect.__doc__)
+    command.add_argument("path", type=Path, metavar="DIR|FILE")
+    command.set_defaults(command=inspect)
+
+    command = commands.add_parser("verify", help=verify.__doc__, description=verify.__doc__)
+    command.add_argument("folders", type=Path, nargs="*", metavar="DIR", help="default: every version under models/")
+    command.add_argument("--trust-pickle", action="store_true", help="replay the formats that unpickle too")
+    command.add_argument("--present-only", action="store_true", help="a file that was not pulled is no failure")
+    command.set_defaults(command=verify)
+
+    command = commands.add_parser("stale", help=stale.__doc__, description=stale.__doc__)
+    command.set_defaults(command=stale)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

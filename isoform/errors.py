@@ -1,0 +1,54 @@
+"""What can go wrong, in one line each.
+
+    IsoformError
+    ├── BadInput       the input or the call is wrong           exit status 2
+    └── CheckFailed    a check that ran said no                 exit status 1
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+class IsoformError(Exception):
+    """A failure told as `PATH: REASON; ACTION`.
+
+    `where` is the file, folder or option at fault, `reason` what is wrong with it and `action` what the
+    reader can do. `str(error)` joins the three into one line, whatever line breaks they contain.
+    """
+
+    exit_status = 1
+
+    def __init__(self, where: str | Path, reason: str, action: str) -> None:
+        self.where, self.reason, self.action = str(where), reason, action
+        super().__init__(where, reason, action)
+
+    def __str__(self) -> str:
+        # Names and reasons may quote a hostile file: no control character reaches the terminal.
+        line = " ".join(f"{self.where}: {self.reason}; {self.action}".split())
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+class BadInput(IsoformError):
+    """The input, a parameter or the call itself is wrong."""
+
+    exit_status = 2
+
+
+class CheckFailed(IsoformError):
+    """A check ran and its answer is no."""
+
+
+def run(main: Callable[[], int | None], *, debug: bool = False) -> int:
+    """Call `main` and turn its outcome into an exit status; an `IsoformError` becomes one line on stderr.
+
+    With `debug` the traceback is shown as well. Other exceptions are bugs and keep their traceback.
+    """
+    try:
+        return main() or 0
+    except IsoformError as error:
+        if debug:
+            logging.getLogger(__name__).exception("traceback of the error below")
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_status

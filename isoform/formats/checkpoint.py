@@ -1,0 +1,25 @@
+"""checkpoint: all that training needs to go on, of which the network is one part."""
+
+from typing import Any
+
+import torch
+
+from isoform import networks
+from isoform.formats import full_model, state_dict
+from isoform.metadata import Config, Network
+
+
+def dump(model: dict[str, Any]) -> bytes:
+    """Serialise a checkpoint (see `pipeline.checkpoint` for its keys)."""
+    return full_model.dump(model)
+
+
+def load(data: bytes, config: Config) -> torch.nn.Module:
+    """Rebuild the network from the checkpoint's own `model_config`; `config` adds only the class."""
+    content = state_dict.read(data)
+    class_name = config.network.class_name if config.network else ""
+    network = Network(class_name=class_name, arguments=content["model_config"])
+    return networks.rebuild(network, content["model_state_dict"])
+
+
+predict_proba = networks.predict_proba

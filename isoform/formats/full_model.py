@@ -1,0 +1,25 @@
+"""full model: the pickled module, for prototyping. Unpickles, and breaks when its class moves."""
+
+import io
+from typing import Any
+
+import torch
+
+from isoform import networks
+from isoform.metadata import Config
+
+
+def dump(model: Any) -> bytes:
+    """Serialise a module; through memory, because torch.save's bytes depend on the file's name."""
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    return buffer.getvalue()
+
+
+def load(data: bytes, config: Config) -> torch.nn.Module:
+    """Unpickle a module: runs whatever code `data` names."""
+    module: torch.nn.Module = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
+    return module.eval()
+
+
+predict_proba = networks.predict_proba

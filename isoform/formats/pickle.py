@@ -1,0 +1,34 @@
+"""pickle: the whole scikit-learn Pipeline in one stream. Unpickles: load only what you trust."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import sklearn
+from sklearn.pipeline import Pipeline
+
+from isoform.metadata import Config
+from isoform.rows import Columns
+
+PROTOCOL = 5
+"""Pinned: Python's default moves with its version, and the bytes with it."""
+
+
+def dump(model: Pipeline) -> bytes:
+    """Serialise a fitted Pipeline."""
+    return pickle.dumps(model, protocol=PROTOCOL)
+
+
+def load(data: bytes, config: Config) -> Pipeline:
+    """Unpickle a Pipeline: runs whatever code `data` names."""
+    return pickle.loads(data)
+
+
+def predict_proba(native: Pipeline, columns: Columns, config: Config) -> np.ndarray:
+    """Ask the Pipeline for the probabilities of a frame with the columns it was fitted on."""
+    frame = pd.DataFrame(columns, columns=[*config.numeric, *config.categorical])
+    # The rows are canonical already: checking each again costs more than one row's answer.
+    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
+        return native.predict_proba(frame).astype(np.float32)

@@ -1,0 +1,92 @@
+"""Say what a version folder or a model file holds, without running anything in it."""
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from isoform import metadata as documents
+from isoform.errors import BadInput
+from isoform.formats import FORMATS
+from isoform.formats import onnx as onnx_format
+from isoform.integrity import read_bytes, sha256
+
+
+def inspect(path: Path) -> Iterator[str]:
+    """Yield lines that describe the version folder or the model file at `path`. Raises `BadInput`."""
+    if path.is_dir():
+        yield from _inspect_folder(path)
+    else:
+        data = read_bytes(path)
+        yield f"{path}  {size_text(len(data))}  sha256 {sha256(data)}"
+        yield from _inspect_bytes(path, data)
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a size for people, in decimal units."""
+    if size_bytes < 1000:
+        return f"{size_bytes} B"
+    return f"{size_bytes / 1e3:.1f} kB" if size_bytes < 1e6 else f"{size_bytes / 1e6:.1f} MB"
+
+
+def _inspect_folder(folder: Path) -> Iterator[str]:
+    metadata = documents.read(folder)
+    yield f"{metadata.model_name} {metadata.version}  {metadata.framework}  created {metadata.created_at}"
+    for name, metric in metadata.metrics.items():
+        yield f"  {name:<12} {metric.value:.4f}  [{metric.low:.4f}, {metric.high:.4f}]"
+    yield ""
+    yield f"  {'format':<12} {'file':<18} {'size':>9}  {'sha256':<12}  largest difference to the reference"
+    for name, entry in metadata.files.items():
+        parity = f"{entry.parity.max_difference:.1e} (limit {entry.parity.tolerance:g})" if entry.parity else "-"
+        here = "" if (folder / entry.path).exists() else "  (not here: dvc pull)"
+        yield f"  {name:<12} {entry.path:<18} {size_text(entry.bytes):>9}  {entry.sha256[:12]}  {parity}{here}"
+    path = folder / "model.onnx"
+    if path.exists():
+        yield ""
+        yield from _inspect_onnx(path, read_bytes(path))
+
+
+def _inspect_bytes(path: Path, data: bytes) -> Iterator[str]:
+    if path.suffix == ".onnx":
+        yield from _inspect_onnx(path, data)
+    elif path.suffix == ".safetensors":
+        yield from _inspect_safetensors(path, data)
+    elif any(path.suffix == Path(entry.filename).suffix for entry in FORMATS.values()):
+        yield "  a pickle stream, which is a program: not opened"
+    else:
+        raise BadInput(path, f"has the suffix '{path.suffix}'", "give a version folder or a model file")
+
+
+def _inspect_onnx(path: Path, data: bytes) -> Iterator[str]:
+    try:
+        import onnx
+
+        graph = onnx.load_model_from_string(data)
+        opsets = ", ".join(f"{entry.domain or 'ai.onnx'} {entry.version}" for entry in graph.opset_import)
+        yield f"  ONNX IR {graph.ir_version}, opset {opsets}, {len(graph.graph.node)} nodes"
+    except ImportError:
+        yield "  ONNX IR and opset: pip install 'isoform[pipeline]' to see them"
+    except Exception as error:  # protobuf's DecodeError is not importable without protobuf
+        raise BadInput(path, f"is not ONNX ({error})", "rebuild it with 'dvc repro'") from error
+    try:
+        session = onnx_format.load(data)
+    except Exception as error:
+        raise BadInput(path, f"onnxruntime cannot read it ({str(error)[:200]})", "rebuild it with 'dvc repro'") from error
+    for title, values in (("input ", session.get_inputs()), ("output", session.get_outputs())):
+        for value in values:
+            shape = ", ".join("N" if isinstance(size, str) or size is None else str(size) for size in value.shape)
+            yield f"  {title}  {value.name:<20} {value.type}[{shape}]"
+
+
+def _inspect_safetensors(path: Path, data: bytes) -> Iterator[str]:
+    try:
+        (header_bytes,) = struct.unpack("<Q", data[:8])
+        header: dict[str, Any] = json.loads(data[8 : 8 + header_bytes])
+    except (struct.error, ValueError, RecursionError, MemoryError) as error:
+        raise BadInput(path, f"is not safetensors ({error})", "rebuild it with 'dvc repro'") from None
+    for name, tensor in header.items():
+        if name == "__metadata__":
+            yield f"  metadata  {json.dumps(tensor, ensure_ascii=False)}"
+        elif isinstance(tensor, dict):
+            yield f"  tensor  {name:<28} {tensor.get('dtype')} {tensor.get('shape')}"

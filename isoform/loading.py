@@ -1,0 +1,122 @@
+"""Load a version: verify first, then parse what was verified, in the safest format that is there."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isoform import metadata as documents
+from isoform.errors import BadInput, CheckFailed, IsoformError
+from isoform.formats import FORMATS, FormatModule, open_format
+from isoform.integrity import open_verified
+from isoform.metadata import Config, Golden, Metadata
+from isoform.rows import Columns, Rows, canonical, count
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A loaded model; every format gives the same answers through the same two methods."""
+
+    metadata: Metadata
+    config: Config
+    format: str
+    native: Any
+    """The format's own object: an onnxruntime session, a `torch.nn.Module` in `eval()`, a scikit-learn Pipeline."""
+    module: FormatModule
+
+    def predict_proba(self, rows: Rows) -> np.ndarray:
+        """Return the probability of each class, float32 [N, K] in [0, 1], classes as in `config.classes`.
+
+        `rows` is a dict of columns, a list of dicts or a DataFrame with the columns of
+        `metadata.input_schema`; `isoform.rows` says what a cell may be. Raises `BadInput`.
+        """
+        return answer(self.module, self.native, canonical(rows, self.config.numeric, self.config.categorical), self.config)
+
+    def predict(self, rows: Rows) -> np.ndarray:
+        """Return the most probable class of each row, [N]; of equals, the first."""
+        return labels(self.predict_proba(rows), self.config)
+
+
+def load(folder: str | Path, format: str | None = None, trust_pickle: bool = False) -> Model:
+    """Load the version in `folder`.
+
+    Without `format`, the safest one present is taken. Each file's SHA-256 is compared with metadata.json
+    before anything parses it. A format that unpickles (joblib, pickle, full_model) runs whatever code
+    its file names: it is loaded only with its name and `trust_pickle=True`.
+
+    Raises `CheckFailed` when a hash differs and `BadInput` when the folder, the format or a library is missing.
+    """
+    folder = Path(folder)
+    metadata = documents.read(folder)
+    name = format or _safest(folder, metadata)
+    if name not in FORMATS or name not in metadata.files:
+        have = ", ".join(known for known in metadata.files if known in FORMATS)
+        raise BadInput(folder, f"has no format '{name}'", f"give one of {have}")
+    if not FORMATS[name].safe and not trust_pickle:
+        raise BadInput(
+            folder / metadata.files[name].path,
+            f"format '{name}' unpickles, which runs any code the file names",
+            "pass trust_pickle=True (--trust-pickle) if you trust its author, or load another format",
+        )
+    config = read_config(folder, metadata)
+    data = read_file(folder, metadata, name)
+    module = open_format(name)
+    return Model(
+        metadata=metadata, config=config, format=name, native=parse_model(folder, metadata, name, data, config), module=module
+    )
+
+
+def parse_model(folder: Path, metadata: Metadata, name: str, data: bytes, config: Config) -> Any:
+    """Parse verified bytes with their format's own reader; whatever that raises becomes one line."""
+    module = open_format(name)
+    try:
+        return module.load(data, config)
+    except IsoformError:
+        raise
+    except Exception as error:  # the readers share no base class; the cause is kept for --debug
+        reason = f"{name} cannot read it ({type(error).__name__}: {str(error)[:200]})"
+        raise BadInput(folder / metadata.files[name].path, reason, "rebuild it with 'dvc repro'") from error
+
+
+def read_file(folder: Path, metadata: Metadata, name: str) -> bytes:
+    """Return the verified bytes of entry `name` of metadata.json."""
+    path = metadata.files[name].path
+    if Path(path).name != path or path in ("", ".", ".."):
+        raise BadInput(folder / "metadata.json", f"names the file {path!r}", "a version's files lie in its own folder")
+    return open_verified(folder / path, metadata.files[name].sha256)
+
+
+def read_config(folder: Path, metadata: Metadata) -> Config:
+    """Return the verified config.json."""
+    return documents.parse(Config, _entry(folder, metadata, "config"), folder / "config.json")
+
+
+def read_golden(folder: Path, metadata: Metadata) -> Golden:
+    """Return the verified golden.json."""
+    return documents.parse(Golden, _entry(folder, metadata, "golden"), folder / "golden.json")
+
+
+def answer(module: FormatModule, native: Any, columns: Columns, config: Config) -> np.ndarray:
+    """Return a format's probabilities for canonical rows, float32 [N, K]; no rows give no answers in every format."""
+    if not count(columns):
+        return np.empty((0, len(config.classes)), dtype=np.float32)
+    return module.predict_proba(native, columns, config)
+
+
+def labels(probabilities: np.ndarray, config: Config) -> np.ndarray:
+    """Return the class of the largest probability of each row, the first of equals, as model.onnx does."""
+    return np.asarray(config.classes)[probabilities.argmax(axis=1)]
+
+
+def _entry(folder: Path, metadata: Metadata, name: str) -> bytes:
+    if name not in metadata.files:
+        raise BadInput(folder / "metadata.json", f"has no entry '{name}'", documents.REDO)
+    return read_file(folder, metadata, name)
+
+
+def _safest(folder: Path, metadata: Metadata) -> str:
+    for name, entry in FORMATS.items():
+        if entry.safe and name in metadata.files and (folder / metadata.files[name].path).exists():
+            return name
+    raise CheckFailed(folder, "none of its safe formats is here", "run 'dvc pull', or name a format")

@@ -1,0 +1,219 @@
+"""The typed content of metadata.json, config.json and golden.json, and how a consumer reads them.
+
+The dataclasses are the one definition. `metadata.schema.json` beside this file is derived from them, and
+`parse` checks a document against them with the standard library alone.
+"""
+
+import dataclasses
+import json
+import re
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from isoform.errors import BadInput
+from isoform.integrity import read_bytes
+
+Label = int | str
+Cell = float | str | None
+T = TypeVar("T")
+
+REDO = "restore it with 'git checkout', or rebuild it with 'dvc repro'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tensor:
+    """One input or output of the model; `null` in `shape` is the number of rows."""
+
+    name: str
+    shape: list[int | None]
+    dtype: Literal["float32", "string", "int64"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """How far a format's answers lay from the reference's, over every comparison that `validate` made."""
+
+    reference: str
+    """The format whose reloaded model gave the expected answers."""
+    tolerance: float
+    """Largest difference in probability that was allowed; 0 means equal to the last bit."""
+    max_difference: float
+    """Largest difference in probability that was measured."""
+    worst_row: int
+    """Position in the test table of the row where it was measured."""
+    label_flips: int
+    rows: int
+    """Number of test rows compared at once."""
+    batches: list[int]
+    """Further batch sizes compared."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """One file of the version, relative to metadata.json."""
+
+    path: str
+    bytes: int
+    sha256: str
+    parity: Parity | None
+    """None for the reference itself and for files that hold no model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A metric on the test rows, with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What the model was trained and tested on."""
+
+    source: str
+    target: str
+    train_rows: int
+    test_rows: int
+    train_sha256: str
+    test_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """metadata.json: written last; a folder without it is no version."""
+
+    model_name: str
+    version: str
+    framework: str
+    created_at: str
+    metrics: dict[str, Estimate]
+    training_config: dict[str, Any]
+    input_schema: list[Tensor]
+    output_schema: list[Tensor]
+    data: Data
+    environment: dict[str, str]
+    files: dict[str, File]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """What rebuilds a network around a state_dict: a class of `isoform.networks` and its arguments."""
+
+    class_name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """config.json: what the formats that hold no preprocessing of their own need, beside their tensors."""
+
+    model_name: str
+    builder: str
+    hyperparameters: dict[str, Any]
+    numeric: list[str]
+    categorical: list[str]
+    categories: dict[str, list[str]]
+    """The values of each text column in the training rows, sorted; a network's index 0 is "unknown", value i is i + 1."""
+    classes: list[Label]
+    network: Network | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Golden:
+    """golden.json: raw rows and the reference's answers to them, for replay in any language."""
+
+    tolerance: float
+    columns: list[str]
+    rows: list[list[Cell]]
+    """[N][F]; numbers or null (missing) for float32 columns, text ("" is missing) for string columns."""
+    label: list[Label]
+    probabilities: list[list[float]]
+
+
+def to_json(document: object) -> str:
+    """Return a dataclass, or a dict of them, as JSON for a diff: declared order, one list of scalars per line."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
+    # A line break is structure, never content: inside a JSON string it is escaped.
+    flat = re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s+\]", lambda m: "[" + re.sub(r",\n\s+", ", ", m[1]) + "]", text)
+    return flat + "\n"
+
+
+def parse(kind: type[T], data: bytes, path: Path) -> T:
+    """Check the JSON document `data` against the dataclass `kind` and return it.
+
+    `path` only names the file in errors. Raises `BadInput` naming the first field that is missing,
+    unknown or of another type.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise BadInput(path, f"is not JSON ({error})", REDO) from None
+    try:
+        return typing.cast(T, _check(kind, document, "$"))
+    except _Mismatch as mismatch:
+        raise BadInput(path, str(mismatch), REDO) from None
+
+
+def read(folder: Path) -> Metadata:
+    """Return the metadata of the version in `folder`, or raise `BadInput` when it holds none."""
+    path = folder / "metadata.json"
+    if not folder.is_dir():
+        raise BadInput(folder, "no such folder", "name a version folder such as models/NAME/v1.0.0")
+    if not path.exists():
+        raise BadInput(folder, "has no metadata.json, so it is no published version", "run 'dvc repro' to publish it")
+    return parse(Metadata, read_bytes(path, max_bytes=64 << 20), path)
+
+
+def _plain(document: Any) -> Any:
+    if dataclasses.is_dataclass(document) and not isinstance(document, type):
+        return dataclasses.asdict(document)
+    raise TypeError(f"{type(document).__name__} has no JSON form")
+
+
+class _Mismatch(Exception):
+    pass
+
+
+def _check(kind: Any, value: Any, at: str) -> Any:
+    """Return `value` as `kind`; a dataclass is built from its dict, anything else is returned as it is."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
+    if dataclasses.is_dataclass(kind):
+        return _check_fields(kind, value, at)
+    if origin is types.UnionType:
+        for choice in arguments:
+            try:
+                return _check(choice, value, at)
+            except _Mismatch:
+                continue
+    elif origin is Literal and value in arguments:
+        return value
+    elif origin is list and isinstance(value, list):
+        return [_check(arguments[0], item, f"{at}[{i}]") for i, item in enumerate(value)]
+    elif origin is dict and isinstance(value, dict):
+        return {key: _check(arguments[1], item, f"{at}.{key}") for key, item in value.items()}
+    elif kind is float and type(value) in (int, float):
+        return float(value)
+    elif isinstance(kind, type) and type(value) is kind:
+        return value
+    expected = getattr(kind, "__name__", None) if isinstance(kind, type) else None
+    raise _Mismatch(f"{at} is {json.dumps(value)[:60]}, expected {expected or str(kind).replace('isoform.metadata.', '')}")
+
+
+def _check_fields(kind: Any, value: Any, at: str) -> Any:
+    if not isinstance(value, dict):
+        raise _Mismatch(f"{at} is {json.dumps(value)[:60]}, expected an object")
+    hints = typing.get_type_hints(kind)
+    for name in hints:
+        if name not in value:
+            raise _Mismatch(f"{at}.{name} is missing")
+    for name in value:
+        if name not in hints:
+            raise _Mismatch(f"{at}.{name} is not a known field")
+    return kind(**{name: _check(hint, value[name], f"{at}.{name}") for name, hint in hints.items()})

@@ -1,0 +1,73 @@
+"""Verify a published version: every hash, then the golden rows in every format that can be opened here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isoform import metadata as documents
+from isoform.errors import IsoformError
+from isoform.formats import FORMATS, open_format
+from isoform.loading import answer, parse_model, read_config, read_file, read_golden
+from isoform.metadata import Config, Golden, Metadata
+from isoform.rows import Columns, canonical
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found of one file: `ok` is False when the version must not be used."""
+
+    name: str
+    ok: bool
+    text: str
+
+
+def verify(folder: Path, *, trust_pickle: bool = False, present_only: bool = False) -> Iterator[Finding]:
+    """Yield a finding for each file of the version in `folder`, in the order of metadata.json.
+
+    A missing file is a failure unless `present_only`. Formats that unpickle are only hashed unless
+    `trust_pickle`; a format whose library is missing is named and counts as neither good nor bad.
+    Raises `BadInput` when metadata.json, config.json or golden.json cannot be read.
+    """
+    metadata = documents.read(folder)
+    config, golden = read_config(folder, metadata), read_golden(folder, metadata)
+    for name, entry in metadata.files.items():
+        if present_only and not (folder / entry.path).exists():
+            yield Finding(name, True, "absent")
+            continue
+        try:
+            data = read_file(folder, metadata, name)
+            yield Finding(name, *_replay(folder, metadata, name, data, config, golden, trust_pickle))
+        except IsoformError as error:
+            yield Finding(name, False, f"error: {error}")
+
+
+def rows_of(golden: Golden, config: Config) -> Columns:
+    """Return the golden rows as canonical columns."""
+    cells = {name: [row[i] for row in golden.rows] for i, name in enumerate(golden.columns)}
+    return canonical(cells, config.numeric, config.categorical)
+
+
+def _replay(
+    folder: Path, metadata: Metadata, name: str, data: bytes, config: Config, golden: Golden, trust_pickle: bool
+) -> tuple[bool, str]:
+    if name not in FORMATS:
+        return True, "hash ok"
+    if not FORMATS[name].safe and not trust_pickle:
+        return True, "hash ok, not replayed: it unpickles (add --trust-pickle)"
+    try:
+        module = open_format(name)
+    except IsoformError as error:
+        return True, f"hash ok, not replayed: {error.reason} ({error.action})"
+    native = parse_model(folder, metadata, name, data, config)
+    found = answer(module, native, rows_of(golden, config), config)
+    expected = np.array(golden.probabilities, dtype=np.float32).reshape(found.shape)
+    difference = float(np.abs(found - expected).max(initial=0.0))
+    flips = int((found.argmax(axis=1) != expected.argmax(axis=1)).sum())
+    # `not <=`, so that NaN fails too.
+    if not difference <= golden.tolerance or flips:
+        return False, f"error: {folder / metadata.files[name].path}: golden rows differ by {difference:.2g}, {flips} labels; rebuild it"
+    return True, f"hash ok, {len(expected)} golden rows replayed, largest difference {difference:.1e}"
+
+

@@ -1,0 +1,152 @@
+"""The one contract of every model.onnx: raw columns in, `label` and `probabilities` out.
+
+A *core* is the exported model: it takes canonical values and gives probabilities. `assemble` puts the row
+policy of `isoform.rows` in front of it and the label behind it, and removes all that is of the machine.
+
+Shapes: N rows, F numeric columns, C text columns, K classes.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+from google.protobuf.message import Message
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+
+from isoform.errors import CheckFailed
+from isoform.metadata import Config
+from pipeline.params import Onnx
+
+ROWS, CORE, ANSWER = "/rows", "/core", "/answer"
+"""Prefixes of internal names: a column may be called `cat` or `mean`, but not begin so."""
+
+
+def assemble(core: ModelProto, config: Config, onnx_params: Onnx, *, joined: bool, probabilities: str) -> ModelProto:
+    """Return the whole model around `core`, checked.
+
+    With `joined` the core takes `numeric` float32 [N, F] and `categories` int64 [N, C]; without, one input
+    [N, 1] per column, in the order of `config`. `probabilities` names its output, float32 [N, K].
+
+    Raises `CheckFailed` when the result is not valid ONNX.
+    """
+    _prefix(core.graph)
+    feeds = [value.name for value in core.graph.input]
+    front = _joined_front(config, feeds) if joined else _column_front(config, feeds)
+    nodes = [*front, *core.graph.node, *_back(config, f"{CORE}/{probabilities}")]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1]) for name in config.numeric]
+    inputs += [helper.make_tensor_value_info(name, TensorProto.STRING, ["N", 1]) for name in config.categorical]
+    label_type = TensorProto.STRING if isinstance(config.classes[0], str) else TensorProto.INT64
+    outputs = [
+        helper.make_tensor_value_info("label", label_type, ["N"]),
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(config.classes)]),
+    ]
+    graph = helper.make_graph(nodes, config.model_name, inputs, outputs, [*core.graph.initializer, *_constants(config)])
+    domains = {"": onnx_params.opset} | {entry.domain: entry.version for entry in core.opset_import if entry.domain not in ("", "ai.onnx")}
+    domains.setdefault("ai.onnx.ml", 3)
+    used = {node.domain for node in nodes}
+    opsets = [helper.make_opsetid(domain, version) for domain, version in sorted(domains.items()) if domain in used]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=onnx_params.ir_version, producer_name="isoform")
+    model.functions.extend(core.functions)
+    _strip(model)
+    check(model)
+    return model
+
+
+def check(model: ModelProto) -> None:
+    """Run onnx's full check; raises `CheckFailed`."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise CheckFailed(f"model '{model.graph.name}'", f"is not valid ONNX ({error})", "correct its exporter") from error
+
+
+def _column_front(config: Config, feeds: list[str]) -> Iterator[NodeProto]:
+    """One input per column, as a Pipeline takes them: ±inf becomes NaN, text passes."""
+    columns = [*config.numeric, *config.categorical]
+    for position, (column, feed) in enumerate(zip(columns, feeds, strict=True)):
+        if position < len(config.numeric):
+            yield helper.make_node("IsInf", [column], [f"{ROWS}/inf_{position}"])
+            yield helper.make_node("Where", [f"{ROWS}/inf_{position}", f"{ROWS}/nan", column], [feed])
+        else:
+            yield helper.make_node("Identity", [column], [feed])
+
+
+def _joined_front(config: Config, feeds: list[str]) -> Iterator[NodeProto]:
+    """All columns side by side, as a network takes them: ±inf becomes NaN, text its index, 0 when unseen."""
+    numeric, categories = feeds
+    # An empty Concat is invalid: a table without columns of a kind gives N rows of none.
+    if config.numeric:
+        yield helper.make_node("Concat", config.numeric, [f"{ROWS}/numbers"], axis=1)
+        yield helper.make_node("IsInf", [f"{ROWS}/numbers"], [f"{ROWS}/inf"])
+        yield helper.make_node("Where", [f"{ROWS}/inf", f"{ROWS}/nan", f"{ROWS}/numbers"], [numeric])
+    else:
+        yield from _empty(config.categorical[0], numeric, TensorProto.FLOAT)
+    for position, column in enumerate(config.categorical):
+        vocabulary = config.categories[column]
+        yield helper.make_node(
+            "LabelEncoder",
+            [column],
+            [f"{ROWS}/index_{position}"],
+            domain="ai.onnx.ml",
+            keys_strings=vocabulary,
+            values_int64s=range(1, len(vocabulary) + 1),
+            default_int64=0,
+        )
+    if config.categorical:
+        indices = [f"{ROWS}/index_{position}" for position in range(len(config.categorical))]
+        yield helper.make_node("Concat", indices, [categories], axis=1)
+    else:
+        yield from _empty(config.numeric[0], categories, TensorProto.INT64)
+
+
+def _empty(column: str, output: str, dtype: int) -> Iterator[NodeProto]:
+    """[N, 1] → [N, 0] of `dtype`."""
+    zero = helper.make_tensor(f"{ROWS}/zero", dtype, [1], [0])
+    yield helper.make_node("Shape", [column], [f"{ROWS}/rows"], start=0, end=1)
+    yield helper.make_node("Concat", [f"{ROWS}/rows", f"{ROWS}/none"], [f"{ROWS}/empty_shape"], axis=0)
+    yield helper.make_node("ConstantOfShape", [f"{ROWS}/empty_shape"], [output], value=zero)
+
+
+def _back(config: Config, probabilities: str) -> Iterator[NodeProto]:
+    """The label is the first of the largest probabilities, in every format alike."""
+    yield helper.make_node("Identity", [probabilities], ["probabilities"])
+    yield helper.make_node("ArgMax", [probabilities], [f"{ANSWER}/index"], axis=1, keepdims=0)
+    yield helper.make_node("Gather", [f"{ANSWER}/classes", f"{ANSWER}/index"], ["label"], axis=0)
+
+
+def _constants(config: Config) -> list[TensorProto]:
+    classes = np.array(config.classes, dtype=object if isinstance(config.classes[0], str) else np.int64)
+    constants = [numpy_helper.from_array(classes, f"{ANSWER}/classes")]
+    if config.numeric:
+        constants.append(numpy_helper.from_array(np.array(np.nan, dtype=np.float32), f"{ROWS}/nan"))
+    if not config.numeric or not config.categorical:
+        constants.append(numpy_helper.from_array(np.array([0], dtype=np.int64), f"{ROWS}/none"))
+    return constants
+
+
+def _prefix(graph: GraphProto) -> None:
+    """Put `/core` before every name of the top-level graph. Empty names (absent optional inputs) stay."""
+
+    def renamed(name: str) -> str:
+        return f"{CORE}/{name}" if name else name
+
+    for value in [*graph.input, *graph.output, *graph.initializer]:
+        value.name = renamed(value.name)
+    for position, node in enumerate(graph.node):
+        node.input[:] = map(renamed, node.input)
+        node.output[:] = map(renamed, node.output)
+        # Exporters name nodes after source lines or counters; the position is as good and always the same.
+        node.name = f"{CORE}/{node.op_type}_{position}"
+    del graph.value_info[:]
+
+
+def _strip(message: Message) -> None:
+    """Clear doc strings and metadata everywhere: exporters write source lines and file paths into them."""
+    for field in ("doc_string", "metadata_props"):
+        if field in message.DESCRIPTOR.fields_by_name:
+            # ClearField, because assigning "" would still be written.
+            message.ClearField(field)
+    for descriptor, value in message.ListFields():
+        if descriptor.type == descriptor.TYPE_MESSAGE:
+            for child in value if hasattr(value, "__len__") else [value]:
+                _strip(child)

@@ -1,0 +1,29 @@
+"""Convert a fitted scikit-learn Pipeline to a core for `pipeline.onnx_graph`."""
+
+from onnx import ModelProto
+from skl2onnx import convert_sklearn
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.pipeline import Pipeline
+
+from isoform.errors import BadInput
+from isoform.metadata import Config
+from pipeline.onnx_graph import assemble
+from pipeline.params import Onnx
+
+
+def export(pipeline: Pipeline, config: Config, onnx_params: Onnx) -> ModelProto:
+    """Return the model by the contract; raises `BadInput` for an estimator without a converter."""
+    inputs = [(name, FloatTensorType([None, 1])) for name in config.numeric]
+    inputs += [(name, StringTensorType([None, 1])) for name in config.categorical]
+    try:
+        core = convert_sklearn(
+            pipeline,
+            initial_types=inputs,
+            # Without zipmap the probabilities are one tensor instead of a list of maps.
+            options={"zipmap": False},
+            target_opset={"": onnx_params.opset, "ai.onnx.ml": 3},
+        )
+    except Exception as error:  # skl2onnx raises a dozen unrelated classes
+        estimator = type(pipeline[-1]).__name__
+        raise BadInput(f"model '{config.model_name}'", f"skl2onnx cannot convert {estimator} ({error})", "choose another") from error
+    return assemble(core, config, onnx_params, joined=False, probabilities="probabilities")

@@ -1,0 +1,51 @@
+"""Export a network to a core for `pipeline.onnx_graph`."""
+
+import logging
+import warnings
+
+import torch
+from onnx import ModelProto
+from torch import nn
+
+from isoform.errors import BadInput
+from isoform.metadata import Config
+from pipeline.onnx_graph import assemble
+from pipeline.params import Onnx
+
+
+class _Probabilities(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(self.network(numeric, categories), dim=1)
+
+
+def export(network: nn.Module, config: Config, onnx_params: Onnx) -> ModelProto:
+    """Return the model by the contract; raises `BadInput` for a network that torch cannot export."""
+    # Two rows: an example of one would be taken for a constant.
+    example = torch.zeros(2, len(config.numeric)), torch.zeros(2, len(config.categorical), dtype=torch.int64)
+    rows = torch.export.Dim("N")
+    for name in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # they narrate every pass
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of its own deprecated internals
+            program = torch.onnx.export(
+                _Probabilities(network).eval(),
+                example,
+                dynamo=True,
+                input_names=["numeric", "categories"],
+                output_names=["probabilities"],
+                # Without this the batch would be frozen at the example's.
+                dynamic_shapes=({0: rows}, {0: rows}),
+                opset_version=onnx_params.opset,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter raises whatever its passes raise
+        reason = f"torch cannot export {type(network).__name__} ({str(error).splitlines()[0]})"
+        raise BadInput(f"model '{config.model_name}'", reason, "use operators that ONNX has") from error
+    if program is None:
+        raise BadInput(f"model '{config.model_name}'", "torch.onnx gave no program", "see the log")
+    return assemble(program.model_proto, config, onnx_params, joined=True, probabilities="probabilities")

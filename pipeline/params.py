@@ -1,0 +1,167 @@
+"""params.yaml, typed: every value is checked before any work starts.
+
+YAML is read as DVC reads it (YAML 1.2: `1e-3` is a number, `no` is text), and a duplicate key is an error.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from isoform.errors import BadInput
+from isoform.integrity import read_bytes
+
+PATH = Path("params.yaml")
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}$")]
+Timestamp = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+Positive = Annotated[int, Field(gt=0)]
+RESERVED = {"label", "probabilities"}
+"""The outputs of model.onnx; no input may have such a name."""
+
+
+class Section(BaseModel):
+    """A section of params.yaml: no unknown key, no silent conversion, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Data(Section):
+    source: str
+    """The shipped flights' folder, or a CSV or Parquet file under data/raw."""
+    rows: Annotated[int, Field(ge=0)]
+    """Cap on the rows, by a seeded sample; 0 takes all."""
+    test_share: Annotated[float, Field(gt=0, lt=1)]
+    target: str
+    numeric: list[str]
+    categorical: list[str]
+
+    @model_validator(mode="after")
+    def _columns_are_distinct(self) -> "Data":
+        names = [*self.numeric, *self.categorical, self.target]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"{', '.join(repeated)} stands more than once in target, numeric and categorical")
+        if RESERVED & set(names):
+            raise ValueError(f"a column may not be called {' or '.join(sorted(RESERVED))}: the outputs are")
+        if not self.numeric and not self.categorical:
+            raise ValueError("numeric and categorical are both empty")
+        return self
+
+
+class Onnx(Section):
+    opset: Annotated[int, Field(ge=18, le=26)]
+    ir_version: Annotated[int, Field(ge=8, le=10)]
+
+
+class Evaluation(Section):
+    bootstrap: Annotated[int, Field(ge=100)]
+    """Resamples behind each 95 % interval."""
+    parity_rows: Positive
+    parity_batches: list[Positive]
+    golden_rows: Positive
+
+
+class Model(Section):
+    version: Version
+    created_at: Timestamp
+    builder: str
+
+
+class SklearnModel(Model):
+    hyperparameters: dict[str, int | float | str | bool | None]
+    """Arguments of the estimator."""
+
+
+class Training(Section):
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    learning_rate_decay: Annotated[float, Field(gt=0, le=1)]
+    """Factor on the learning rate after each epoch."""
+    checkpoint_every: Positive
+    """Epochs between checkpoints."""
+
+
+class TorchHyperparameters(Section):
+    network: dict[str, int | float | str | bool | None]
+    """Arguments of the network's class, beside those that follow from the data."""
+    training: Training
+
+
+class TorchModel(Model):
+    hyperparameters: TorchHyperparameters
+
+
+class Models(Section):
+    sklearn: dict[Name, SklearnModel]
+    torch: dict[Name, TorchModel]
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> "Models":
+        if both := sorted(self.sklearn.keys() & self.torch.keys()):
+            raise ValueError(f"{', '.join(both)} stands under both sklearn and torch")
+        return self
+
+
+class Params(Section):
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    threads: Positive
+    data: Data
+    onnx: Onnx
+    evaluation: Evaluation
+    models: Models
+
+    def model(self, kind: Literal["sklearn", "torch"], name: str) -> Any:
+        """Return the entry of model `name`; `BadInput` lists the names when there is none."""
+        entries: dict[str, Any] = getattr(self.models, kind)
+        if name not in entries:
+            have = ", ".join(entries) or "none"
+            raise BadInput(PATH, f"models.{kind} has no '{name}'", f"give one of: {have}")
+        return entries[name]
+
+
+def load(path: Path = PATH) -> Params:
+    """Read and check params.yaml; raises `BadInput` naming the key, what stands there and what is expected."""
+    try:
+        content = yaml.load(read_bytes(path, max_bytes=1 << 20), Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise BadInput(path, f"is not the YAML expected ({error})", "correct it") from None
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "the file"
+        value = "" if isinstance(first["input"], dict | list) else f" is {first['input']!r}"
+        raise BadInput(path, f"{key}{value}: {first['msg']}", "correct it") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with YAML 1.2's core schema instead of 1.1's, and without duplicate keys."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key '{key}'", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _add_core_schema() -> None:
+    import re
+
+    for tag, pattern, first in (
+        ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+        ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+        ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", list("-+0123456789")),
+        ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", list("-+.0123456789")),
+    ):
+        _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), first)
+
+
+_add_core_schema()

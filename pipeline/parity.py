@@ -1,0 +1,91 @@
+"""Compare what a format answers with what the reference answers, and refuse the first difference too many.
+
+Shapes: N rows, K classes.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from isoform.errors import CheckFailed
+from isoform.metadata import Parity
+from isoform.rows import Columns, count, take
+
+Answer = Callable[[Columns], np.ndarray]
+"""Canonical rows → float32 [N, K]."""
+
+REFERENCE = {"sklearn": "joblib", "torch": "state_dict"}
+TOLERANCE = 1e-5
+"""Largest difference in probability allowed to a format that computes by itself."""
+EXACT = {"pickle", "full_model", "checkpoint", "safetensors"}
+"""Formats that hold the reference's own object or tensors: not a bit may differ."""
+
+
+def tolerance(name: str) -> float:
+    """Return the largest difference in probability allowed to format `name`."""
+    return 0.0 if name in EXACT else TOLERANCE
+
+
+def sample(columns: Columns, rows: int, seed: int) -> np.ndarray:
+    """Return the positions of `rows` seeded rows, int64, ascending; of all when there are fewer."""
+    have = count(columns)
+    return np.sort(np.random.default_rng(seed).permutation(have)[: min(rows, have)])
+
+
+def in_batches(answer: Answer, columns: Columns, size: int) -> np.ndarray:
+    """Return the answers to all rows, asked `size` at a time."""
+    starts = range(0, count(columns), size)
+    return np.concatenate([answer(take(columns, slice(start, start + size))) for start in starts])
+
+
+def reference_answers(
+    answer: Answer, columns: Columns, picked: np.ndarray, batches: Sequence[int]
+) -> list[tuple[np.ndarray, np.ndarray, int | None]]:
+    """Ask the reference once: for all rows, then for the `picked` rows in each batch size.
+
+    Returns (positions [M], probabilities [M, K], batch size or None for all at once).
+    """
+    few = take(columns, picked)
+    whole = (np.arange(count(columns)), answer(columns), None)
+    return [whole, *((picked, in_batches(answer, few, size), size) for size in batches)]
+
+
+def compare(
+    name: str, answer: Answer, columns: Columns, expected: Sequence[tuple[np.ndarray, np.ndarray, int | None]], reference: str
+) -> Parity:
+    """Ask format `name` what the reference was asked and return how far apart they are.
+
+    Raises `CheckFailed` naming the format, the row and both values when an answer is not finite, has
+    another shape, differs by more than the tolerance, or gives another label.
+    """
+    limit, worst, worst_row = tolerance(name), 0.0, 0
+    for positions, wanted, size in expected:
+        rows = take(columns, positions) if size else columns
+        try:
+            found = in_batches(answer, rows, size) if size else answer(rows)
+        except Exception as error:
+            at = f"in batches of {size}" if size else "on all rows at once"
+            raise CheckFailed(f"format '{name}'", f"failed {at} ({error})", "correct its exporter") from error
+        if found.shape != wanted.shape:
+            raise CheckFailed(f"format '{name}'", f"answers with shape {found.shape}, {reference} with {wanted.shape}", "correct its exporter")
+        difference = np.abs(found.astype(np.float64) - wanted).max(axis=1)
+        # A NaN must not pass for a small difference.
+        bad = ~(difference <= limit) | (found.argmax(axis=1) != wanted.argmax(axis=1))
+        if bad.any():
+            row = int(np.flatnonzero(bad)[np.nan_to_num(difference[bad], nan=np.inf).argmax()])
+            raise CheckFailed(
+                f"format '{name}', test row {positions[row]}",
+                f"answers {found[row].tolist()}, {reference} answers {wanted[row].tolist()}, in {bad.sum()} of {len(bad)} rows they differ by more than {limit:g} or in the label",
+                "correct its exporter; nothing was published",
+            )
+        if difference.max(initial=0.0) > worst:
+            worst, worst_row = float(difference.max()), int(positions[difference.argmax()])
+    return Parity(
+        reference=reference,
+        tolerance=limit,
+        max_difference=float(f"{worst:.3g}"),
+        worst_row=worst_row,
+        label_flips=0,
+        rows=count(columns),
+        batches=[size for _, _, size in expected if size],
+    )

@@ -1,0 +1,123 @@
+"""Build the documents of a version: golden.json and metadata.json."""
+
+import platform
+from collections.abc import Mapping
+from importlib import metadata as installed
+from typing import Any, Literal
+
+import numpy as np
+import pydantic
+
+from isoform.integrity import sha256
+from isoform.metadata import Cell, Config, Data, Estimate, File, Golden, Metadata, Parity, Tensor
+from isoform.rows import Columns, count, take
+from pipeline import parity
+from pipeline.datasets import Schema
+from pipeline.params import SklearnModel, TorchModel
+
+Kind = Literal["sklearn", "torch"]
+
+FORMATS_OF: dict[Kind, list[str]] = {
+    "sklearn": ["joblib", "pickle", "onnx"],
+    "torch": ["state_dict", "full_model", "checkpoint", "safetensors", "onnx"],
+}
+FRAMEWORK: dict[Kind, str] = {"sklearn": "scikit-learn", "torch": "pytorch"}
+LIBRARIES: dict[Kind, list[str]] = {
+    "sklearn": ["numpy", "scipy", "scikit-learn", "joblib", "skl2onnx", "onnx", "onnxruntime"],
+    "torch": ["numpy", "torch", "safetensors", "onnxscript", "onnx", "onnxruntime"],
+}
+
+UNSEEN = "never seen in training"
+
+
+def golden_rows(columns: Columns, config: Config, rows: int, seed: int) -> Columns:
+    """Return `rows` seeded rows of `columns` and three made ones: all missing, all unseen, and huge numbers."""
+    few = take(columns, parity.sample(columns, rows, seed))
+    made = {name: np.array([np.nan, 0.0, 1e30], dtype=np.float32) for name in config.numeric}
+    first = {name: columns[name][0] for name in config.categorical}
+    made |= {name: np.array(["", UNSEEN, first[name]], dtype=object) for name in config.categorical}
+    return {name: np.concatenate([few[name], made[name]]) for name in columns}
+
+
+def golden(columns: Columns, probabilities: np.ndarray, config: Config) -> Golden:
+    """Return golden.json for canonical rows and the reference's answers, float32 [N, K]."""
+    rows = [[_cell(column[i]) for column in columns.values()] for i in range(count(columns))]
+    return Golden(
+        tolerance=parity.TOLERANCE,
+        columns=list(columns),
+        rows=rows,
+        label=[config.classes[i] for i in probabilities.argmax(axis=1)],
+        probabilities=[[short(value) for value in row] for row in probabilities],
+    )
+
+
+def short(value: np.float32) -> float:
+    """Return the shortest decimal that rounds to the same float32."""
+    return float(str(value))
+
+
+def build_metadata(
+    kind: Kind,
+    config: Config,
+    model: SklearnModel | TorchModel,
+    schema: Schema,
+    *,
+    seed: int,
+    metrics: Mapping[str, Estimate],
+    contents: Mapping[str, tuple[str, bytes]],
+    parities: Mapping[str, Parity],
+) -> Metadata:
+    """Return metadata.json for files `contents` (entry → file name, bytes)."""
+    label_type: Literal["string", "int64"] = "string" if isinstance(config.classes[0], str) else "int64"
+    document = Metadata(
+        model_name=config.model_name,
+        version=model.version,
+        framework=FRAMEWORK[kind],
+        # Of the version, not of the run: a run's clock would change the bytes.
+        created_at=model.created_at,
+        metrics=dict(metrics),
+        training_config={"builder": config.builder, "hyperparameters": config.hyperparameters, "seed": seed},
+        input_schema=[
+            *(Tensor(name=name, shape=[None, 1], dtype="float32") for name in config.numeric),
+            *(Tensor(name=name, shape=[None, 1], dtype="string") for name in config.categorical),
+        ],
+        output_schema=[
+            Tensor(name="label", shape=[None], dtype=label_type),
+            Tensor(name="probabilities", shape=[None, len(config.classes)], dtype="float32"),
+        ],
+        data=Data(
+            source=schema.source,
+            target=schema.target,
+            train_rows=schema.train_rows,
+            test_rows=schema.test_rows,
+            train_sha256=schema.train_sha256,
+            test_sha256=schema.test_sha256,
+        ),
+        environment=environment(kind),
+        files={
+            name: File(path=path, bytes=len(data), sha256=sha256(data), parity=parities.get(name))
+            for name, (path, data) in contents.items()
+        },
+    )
+    # The dataclasses do not check themselves: no document is published that a reader would refuse.
+    return pydantic.TypeAdapter(Metadata).validate_python(document)
+
+
+def environment(kind: Kind) -> dict[str, str]:
+    """Return what the bytes depend on: machine, Python's minor version, library versions without build tags."""
+    versions = {name: installed.version(name).split("+")[0] for name in LIBRARIES[kind]}
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"machine": platform.machine(), "system": platform.system(), "python": python, **versions}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of metadata.json; isoform/metadata.schema.json holds it."""
+    return pydantic.TypeAdapter(Metadata).json_schema()
+
+
+def _cell(value: Any) -> Cell:
+    if isinstance(value, str):
+        return value
+    return None if np.isnan(value) else short(value)
+
+

@@ -1,0 +1,26 @@
+"""Convert a state_dict to safetensors.
+
+Reads   model.pt in the model's version folder
+Writes  model.safetensors beside it
+Run     python -m stages.convert_safetensors simple_classifier
+"""
+
+from isoform.formats import FORMATS, safetensors, state_dict
+from isoform.integrity import read_bytes, write_atomic
+from pipeline import layout, params
+from stages import run
+
+
+def convert(state_dict_bytes: bytes) -> bytes:
+    """Return the same tensors, tied ones included, as safetensors."""
+    return safetensors.dump(state_dict.read(state_dict_bytes))
+
+
+def main(name: str) -> None:
+    folder = layout.version_dir(name, params.load().model("torch", name).version)
+    data = convert(read_bytes(folder / FORMATS["state_dict"].filename))
+    write_atomic(folder / FORMATS["safetensors"].filename, data)
+
+
+if __name__ == "__main__":
+    run(main, __doc__, "name")

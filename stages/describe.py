@@ -1,0 +1,59 @@
+"""Tell a reviewer, in Git, what the prepared data is.
+
+A stage of its own, because a stage with an output in Git has no run-cache: this one is cheap, prepare is not.
+
+Reads   data/prepared/
+Writes  data/summary.json
+Run     python -m stages.describe
+"""
+
+from typing import Any
+
+import numpy as np
+
+from isoform.integrity import write_atomic
+from isoform.metadata import to_json
+from isoform.rows import Columns
+from pipeline import datasets, layout
+from pipeline.datasets import Schema
+from stages import run
+
+
+def describe(schema: Schema, train: tuple[Columns, np.ndarray], test: tuple[Columns, np.ndarray]) -> dict[str, Any]:
+    """Return columns, types, categories, classes, rows and hashes; statistics are those of the training rows."""
+    columns = train[0]
+    return {
+        "source": schema.source,
+        "target": schema.target,
+        "rows": {"train": schema.train_rows, "test": schema.test_rows},
+        "sha256": {"train": schema.train_sha256, "test": schema.test_sha256},
+        "classes": {
+            str(label): {part: int((labels == label).sum()) for part, labels in (("train", train[1]), ("test", test[1]))}
+            for label in schema.classes
+        },
+        "numeric": {name: _numeric(columns[name]) for name in schema.numeric},
+        "categorical": {
+            name: {"dtype": "string", "missing": int((columns[name] == "").sum()), "categories": schema.categories[name]}
+            for name in schema.categorical
+        },
+    }
+
+
+def _numeric(values: np.ndarray) -> dict[str, Any]:
+    present = values[~np.isnan(values)]
+    quantiles = np.quantile(present, [0, 0.5, 1], method="lower") if len(present) else []
+    return {
+        "dtype": str(values.dtype),
+        "missing": int(np.isnan(values).sum()),
+        **{name: float(str(value)) for name, value in zip(("min", "median", "max"), quantiles, strict=False)},
+    }
+
+
+def main() -> None:
+    schema = datasets.read_schema()
+    summary = describe(schema, datasets.read_train(schema), datasets.read_test(schema))
+    write_atomic(layout.SUMMARY, to_json(summary))
+
+
+if __name__ == "__main__":
+    run(main, __doc__)

@@ -1,0 +1,50 @@
+"""Fit a scikit-learn Pipeline, preprocessing included.
+
+Reads   data/prepared/train.parquet, schema.json
+Writes  pipeline.joblib and pipeline.pkl in the model's version folder
+Run     python -m stages.train_sklearn pipeline_rf
+"""
+
+import logging
+import time
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from isoform.formats import FORMATS
+from isoform.formats import joblib as joblib_format
+from isoform.formats import pickle as pickle_format
+from isoform.integrity import write_atomic
+from isoform.rows import Columns
+from pipeline import datasets, estimators, layout, params
+from pipeline.datasets import Schema
+from pipeline.params import SklearnModel
+from stages import run
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    model: SklearnModel, schema: Schema, columns: Columns, labels: np.ndarray, seed: int, threads: int
+) -> Pipeline:
+    """Return the Pipeline fitted on the training rows."""
+    pipeline = estimators.build(model.builder, schema, model.hyperparameters, seed)
+    return estimators.fit(pipeline, columns, labels, threads)
+
+
+def main(name: str) -> None:
+    settings = params.load()
+    model: SklearnModel = settings.model("sklearn", name)
+    schema = datasets.read_schema()
+    columns, labels = datasets.read_train(schema)
+    log.info("fitting %s on %d rows", name, len(labels))
+    begin = time.perf_counter()
+    pipeline = train(model, schema, columns, labels, settings.seed, settings.threads)
+    log.info("fitted in %.1f s", time.perf_counter() - begin)
+    folder = layout.version_dir(name, model.version)
+    write_atomic(folder / FORMATS["joblib"].filename, joblib_format.dump(pipeline))
+    write_atomic(folder / FORMATS["pickle"].filename, pickle_format.dump(pipeline))
+
+
+if __name__ == "__main__":
+    run(main, __doc__, "name")

@@ -1,0 +1,103 @@
+"""Reload every format of a model, compare its answers with the reference's, and only then publish the version.
+
+Reads   every model file of the version folder, history.csv, data/prepared/test.parquet, schema.json
+Writes  reports/<name>/, and in the version folder config.json, golden.json and, last, metadata.json
+Run     python -m stages.validate sklearn pipeline_rf
+"""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from isoform.formats import FORMATS, open_format
+from isoform.integrity import read_bytes, write_atomic
+from isoform.loading import answer
+from isoform.metadata import Config, Estimate, Parity, to_json
+from isoform.rows import Columns
+from pipeline import configs, datasets, determinism, layout, metrics, params, parity, publishing
+from pipeline.parity import Answer
+from pipeline.progress import progress
+from pipeline.publishing import FORMATS_OF, Kind
+from stages import run
+
+log = logging.getLogger(__name__)
+
+
+def validate(
+    answers: Mapping[str, Answer], columns: Columns, reference: str, evaluation: params.Evaluation, seed: int
+) -> tuple[np.ndarray, dict[str, Parity]]:
+    """Return the reference's probabilities for all rows, float32 [N, K], and the parity of every other format.
+
+    Raises `CheckFailed` at the first format that does not agree.
+    """
+    picked = parity.sample(columns, evaluation.parity_rows, seed)
+    expected = parity.reference_answers(answers[reference], columns, picked, evaluation.parity_batches)
+    parities = {}
+    others = [name for name in answers if name != reference]
+    for name in progress(others, "format", total=len(others)):
+        parities[name] = parity.compare(name, answers[name], columns, expected, reference)
+        log.info("%s agrees: largest difference %.1e, no label flipped", name, parities[name].max_difference)
+    return expected[0][1], parities
+
+
+def reload(kind: Kind, contents: Mapping[str, bytes], config: Config) -> dict[str, Answer]:
+    """Parse every format from its bytes and return how to ask each."""
+    answers: dict[str, Answer] = {}
+    for name in FORMATS_OF[kind]:
+        module = open_format(name)
+        answers[name] = partial(_ask, module, module.load(contents[name], config), config)
+    return answers
+
+
+def _ask(module: object, native: object, config: Config, columns: Columns) -> np.ndarray:
+    return answer(module, native, columns, config)  # type: ignore[arg-type]
+
+
+def main(kind: Kind, name: str) -> None:
+    settings = params.load()
+    model = settings.model(kind, name)
+    folder = layout.version_dir(name, model.version)
+    # Whatever happens below, a version that failed is no version.
+    (folder / "metadata.json").unlink(missing_ok=True)
+    schema = datasets.read_schema()
+    config = configs.describe(name, model, schema)
+    columns, labels = datasets.read_test(schema)
+    contents = {entry: read_bytes(folder / FORMATS[entry].filename) for entry in FORMATS_OF[kind]}
+    if kind == "torch":
+        determinism.seed_torch(settings.seed, settings.threads)
+    answers = reload(kind, contents, config)
+    reference = parity.REFERENCE[kind]
+    probabilities, parities = validate(answers, columns, reference, settings.evaluation, settings.seed)
+
+    targets = datasets.class_indices(labels, schema)
+    estimates = metrics.evaluate(targets, probabilities, resamples=settings.evaluation.bootstrap, seed=settings.seed)
+    write_report(name, folder, estimates, metrics.curves(targets, probabilities, list(map(str, schema.classes))))
+    rows = publishing.golden_rows(columns, config, settings.evaluation.golden_rows, settings.seed)
+    golden = publishing.golden(rows, answers[reference](rows), config)
+    documents = {"config": to_json(config).encode(), "golden": to_json(golden).encode()}
+    for document, data in documents.items():
+        write_atomic(folder / f"{document}.json", data)
+    files = {entry: (FORMATS[entry].filename, data) for entry, data in contents.items()}
+    files |= {document: (f"{document}.json", data) for document, data in documents.items()}
+    metadata = publishing.build_metadata(
+        kind, config, model, schema, seed=settings.seed, metrics=estimates, contents=files, parities=parities
+    )
+    write_atomic(folder / "metadata.json", to_json(metadata))
+
+
+def write_report(name: str, folder: Path, estimates: Mapping[str, Estimate], tables: Mapping[str, str]) -> None:
+    """Write metrics.json and the tables behind the plots where their paths are free of the version."""
+    reports = layout.report_dir(name)
+    for table, text in tables.items():
+        write_atomic(reports / f"{table}.csv", text)
+    history = folder / "history.csv"  # a network's; DVC keeps it with the model, so that training has a run-cache
+    if history.exists():
+        write_atomic(reports / "loss.csv", read_bytes(history))
+    write_atomic(reports / "metrics.json", to_json(estimates))
+
+
+if __name__ == "__main__":
+    run(main, __doc__, "kind", "name")
