@@ -17,7 +17,7 @@ run: $(VENV)/.run ## Build everything (ROWS=5000: from a sample, in under a minu
 	@python -m pipeline.overview
 
 test: $(VENV)/.test ## Run the whole test suite
-	pytest -n 2
+	pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.test ## Check style
 	ruff check .

@@ -66,11 +66,13 @@ def stale(options: argparse.Namespace) -> int:
     """Print why dvc.lock is not what this commit would give; 1 when there is a reason."""
     from isoform.staleness import reasons
 
-    found = list(reasons(Path.cwd()))
+    found = list(reasons(Path()))
     for line in found:
         print(line)
     if found:
-        raise errors.CheckFailed("dvc.lock", f"is stale for {len(found)} reasons", "run 'dvc repro' and commit dvc.lock with its outputs")
+        raise errors.CheckFailed(
+            "dvc.lock", f"is stale for {len(found)} reasons", "run 'dvc repro' and commit dvc.lock with its outputs"
+        )
     print("dvc.lock is what this commit gives")
     return 0
 

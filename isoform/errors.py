@@ -1,8 +1,8 @@
 """What can go wrong, in one line each.
 
-    IsoformError
-    ├── BadInput       the input or the call is wrong           exit status 2
-    └── CheckFailed    a check that ran said no                 exit status 1
+IsoformError
+├── BadInput       the input or the call is wrong           exit status 2
+└── CheckFailed    a check that ran said no                 exit status 1
 """
 
 import logging

@@ -9,7 +9,6 @@ from typing import Any
 from isoform import metadata as documents
 from isoform.errors import BadInput
 from isoform.formats import FORMATS
-from isoform.formats import onnx as onnx_format
 from isoform.integrity import read_bytes, sha256
 
 
@@ -59,6 +58,8 @@ def _inspect_bytes(path: Path, data: bytes) -> Iterator[str]:
 
 
 def _inspect_onnx(path: Path, data: bytes) -> Iterator[str]:
+    from isoform.formats import onnx as onnx_format
+
     try:
         import onnx
 

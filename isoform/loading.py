@@ -106,7 +106,9 @@ def answer(module: FormatModule, native: Any, columns: Columns, config: Config) 
 
 def labels(probabilities: np.ndarray, config: Config) -> np.ndarray:
     """Return the class of the largest probability of each row, the first of equals, as model.onnx does."""
-    return np.asarray(config.classes)[probabilities.argmax(axis=1)]
+    classes: np.ndarray = np.asarray(config.classes)
+    found: np.ndarray = classes[probabilities.argmax(axis=1)]
+    return found
 
 
 def _entry(folder: Path, metadata: Metadata, name: str) -> bytes:

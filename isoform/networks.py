@@ -71,7 +71,8 @@ class SimpleClassifier(nn.Module):
         """Float32 [N, F] and int64 [N, C] → logits, float32 [N, K]."""
         parts = [self.normalize(numeric)]
         parts += [embed(categories[:, i]) for i, embed in enumerate(self.embeddings)]
-        return self.net(torch.cat(parts, dim=1))
+        logits: torch.Tensor = self.net(torch.cat(parts, dim=1))
+        return logits
 
 
 NETWORKS: dict[str, type[nn.Module]] = {"SimpleClassifier": SimpleClassifier}

@@ -9,6 +9,7 @@ The same policy stands inside every model.onnx; the Python formats get rows thro
 Shapes: N rows, F columns.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -121,7 +122,7 @@ def _object_array(cells: Any) -> np.ndarray:
 
 def _is_missing(cell: Any) -> bool:
     # pandas.NA refuses to be compared; its type is recognised by name because pandas is not imported here.
-    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and cell != cell)
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and math.isnan(cell))
 
 
 def _number(cell: Any, name: str, row: int) -> float:

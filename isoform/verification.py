@@ -67,7 +67,8 @@ def _replay(
     flips = int((found.argmax(axis=1) != expected.argmax(axis=1)).sum())
     # `not <=`, so that NaN fails too.
     if not difference <= golden.tolerance or flips:
-        return False, f"error: {folder / metadata.files[name].path}: golden rows differ by {difference:.2g}, {flips} labels; rebuild it"
+        return (
+            False,
+            f"error: {folder / metadata.files[name].path}: golden rows differ by {difference:.2g}, {flips} labels; rebuild it",
+        )
     return True, f"hash ok, {len(expected)} golden rows replayed, largest difference {difference:.1e}"
-
-

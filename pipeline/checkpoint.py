@@ -7,11 +7,10 @@ parameters, code or libraries is never used: its `fingerprint` differs. A damage
 import hashlib
 import json
 import logging
+import pickle
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from isoform.errors import IsoformError
 from isoform.formats import checkpoint as checkpoint_format
@@ -57,7 +56,7 @@ def latest(folder: Path, expected_fingerprint: str, *, before_epoch: int) -> Che
         try:
             checkpoint: Checkpoint = state_dict.read(read_bytes(path))
             found, epoch = checkpoint["fingerprint"], checkpoint["epoch"]
-        except (IsoformError, RuntimeError, ValueError, KeyError, EOFError, OSError, torch.serialization.pickle.UnpicklingError):
+        except (IsoformError, RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError):
             log.warning("checkpoint %s is damaged: passed over", path)
             continue
         if found != expected_fingerprint:

@@ -94,7 +94,9 @@ def _labels(column: Any, data: Data) -> np.ndarray:
     """Return the target as int64 or object (`str`) [N]."""
     missing = np.flatnonzero(column.isna())
     if len(missing):
-        raise BadInput(data.source, f"has no '{data.target}' in {len(missing)} rows, the first is {missing[0]}", "drop those rows")
+        raise BadInput(
+            data.source, f"has no '{data.target}' in {len(missing)} rows, the first is {missing[0]}", "drop those rows"
+        )
     values = column.to_numpy()
     labels: np.ndarray
     if values.dtype.kind in "iub" or (values.dtype.kind == "f" and (values == values.round()).all()):

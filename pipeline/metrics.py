@@ -67,7 +67,9 @@ def _resample(rows: int, resamples: int, rng: np.random.Generator) -> Iterator[n
 def _f1(predicted: np.ndarray, actual: np.ndarray, weights: np.ndarray) -> np.ndarray:
     found = weights @ (predicted & actual)
     either = weights @ predicted.astype(np.float64) + weights @ actual.astype(np.float64)
-    return np.divide(2 * found, either, out=np.zeros(len(weights)), where=either > 0)
+    f1 = np.zeros(len(weights))
+    np.divide(2 * found, either, out=f1, where=either > 0)
+    return f1
 
 
 def _roc_auc(score: np.ndarray, actual: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -80,7 +82,9 @@ def _roc_auc(score: np.ndarray, actual: np.ndarray, weights: np.ndarray) -> np.n
     below = np.cumsum(negative, axis=1) - negative
     pairs = positive.sum(axis=1) * negative.sum(axis=1)
     wins = (positive * (below + negative / 2)).sum(axis=1)
-    return np.divide(wins, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    auc = np.full(len(weights), np.nan)
+    np.divide(wins, pairs, out=auc, where=pairs > 0)
+    return auc
 
 
 def curves(targets: np.ndarray, probabilities: np.ndarray, class_names: list[str]) -> dict[str, str]:

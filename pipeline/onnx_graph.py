@@ -32,7 +32,7 @@ def assemble(core: ModelProto, config: Config, onnx_params: Onnx, *, joined: boo
     _prefix(core.graph)
     feeds = [value.name for value in core.graph.input]
     front = _joined_front(config, feeds) if joined else _column_front(config, feeds)
-    nodes = [*front, *core.graph.node, *_back(config, f"{CORE}/{probabilities}")]
+    nodes = [*front, *core.graph.node, *_back(f"{CORE}/{probabilities}")]
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1]) for name in config.numeric]
     inputs += [helper.make_tensor_value_info(name, TensorProto.STRING, ["N", 1]) for name in config.categorical]
     label_type = TensorProto.STRING if isinstance(config.classes[0], str) else TensorProto.INT64
@@ -41,7 +41,9 @@ def assemble(core: ModelProto, config: Config, onnx_params: Onnx, *, joined: boo
         helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(config.classes)]),
     ]
     graph = helper.make_graph(nodes, config.model_name, inputs, outputs, [*core.graph.initializer, *_constants(config)])
-    domains = {"": onnx_params.opset} | {entry.domain: entry.version for entry in core.opset_import if entry.domain not in ("", "ai.onnx")}
+    domains = {"": onnx_params.opset} | {
+        entry.domain: entry.version for entry in core.opset_import if entry.domain not in ("", "ai.onnx")
+    }
     domains.setdefault("ai.onnx.ml", 3)
     used = {node.domain for node in nodes}
     opsets = [helper.make_opsetid(domain, version) for domain, version in sorted(domains.items()) if domain in used]
@@ -107,7 +109,7 @@ def _empty(column: str, output: str, dtype: int) -> Iterator[NodeProto]:
     yield helper.make_node("ConstantOfShape", [f"{ROWS}/empty_shape"], [output], value=zero)
 
 
-def _back(config: Config, probabilities: str) -> Iterator[NodeProto]:
+def _back(probabilities: str) -> Iterator[NodeProto]:
     """The label is the first of the largest probabilities, in every format alike."""
     yield helper.make_node("Identity", [probabilities], ["probabilities"])
     yield helper.make_node("ArgMax", [probabilities], [f"{ANSWER}/index"], axis=1, keepdims=0)

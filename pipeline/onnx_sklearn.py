@@ -25,5 +25,7 @@ def export(pipeline: Pipeline, config: Config, onnx_params: Onnx) -> ModelProto:
         )
     except Exception as error:  # skl2onnx raises a dozen unrelated classes
         estimator = type(pipeline[-1]).__name__
-        raise BadInput(f"model '{config.model_name}'", f"skl2onnx cannot convert {estimator} ({error})", "choose another") from error
+        raise BadInput(
+            f"model '{config.model_name}'", f"skl2onnx cannot convert {estimator} ({error})", "choose another"
+        ) from error
     return assemble(core, config, onnx_params, joined=False, probabilities="probabilities")

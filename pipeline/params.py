@@ -4,7 +4,7 @@ YAML is read as DVC reads it (YAML 1.2: `1e-3` is a number, `no` is text), and a
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -142,7 +142,7 @@ def load(path: Path = PATH) -> Params:
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with YAML 1.2's core schema instead of 1.1's, and without duplicate keys."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]

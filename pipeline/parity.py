@@ -67,17 +67,18 @@ def compare(
             at = f"in batches of {size}" if size else "on all rows at once"
             raise CheckFailed(f"format '{name}'", f"failed {at} ({error})", "correct its exporter") from error
         if found.shape != wanted.shape:
-            raise CheckFailed(f"format '{name}'", f"answers with shape {found.shape}, {reference} with {wanted.shape}", "correct its exporter")
+            raise CheckFailed(
+                f"format '{name}'", f"answers with shape {found.shape}, {reference} with {wanted.shape}", "correct its exporter"
+            )
         difference = np.abs(found.astype(np.float64) - wanted).max(axis=1)
         # A NaN must not pass for a small difference.
         bad = ~(difference <= limit) | (found.argmax(axis=1) != wanted.argmax(axis=1))
         if bad.any():
             row = int(np.flatnonzero(bad)[np.nan_to_num(difference[bad], nan=np.inf).argmax()])
-            raise CheckFailed(
-                f"format '{name}', test row {positions[row]}",
-                f"answers {found[row].tolist()}, {reference} answers {wanted[row].tolist()}, in {bad.sum()} of {len(bad)} rows they differ by more than {limit:g} or in the label",
-                "correct its exporter; nothing was published",
-            )
+            values = f"answers {found[row].tolist()}, {reference} answers {wanted[row].tolist()}"
+            extent = f"{bad.sum()} of {len(bad)} rows differ by more than {limit:g} or in the label"
+            action = "correct its exporter; nothing was published"
+            raise CheckFailed(f"format '{name}', test row {positions[row]}", f"{values}; {extent}", action)
         if difference.max(initial=0.0) > worst:
             worst, worst_row = float(difference.max()), int(positions[difference.argmax()])
     return Parity(

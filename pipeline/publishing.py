@@ -119,5 +119,3 @@ def _cell(value: Any) -> Cell:
     if isinstance(value, str):
         return value
     return None if np.isnan(value) else short(value)
-
-

@@ -73,17 +73,13 @@ def start(config: Config, training: Training, numeric: torch.Tensor, seed: int) 
     network = networks.build(config.network)
     network.get_submodule("normalize").fit(numeric.numpy())  # type: ignore[operator]
     # The unfused AdamW takes MKL's vector square root, whose bits depend on the CPU.
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True
-    )
+    optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     # The schedule does not know the last epoch: training can be continued past it and equal a longer run.
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=training.learning_rate_decay)
     return State(network, optimizer, scheduler, torch.Generator().manual_seed(seed), [])
 
 
-def run_epoch(
-    state: State, numeric: torch.Tensor, categories: torch.Tensor, labels: torch.Tensor, batch_size: int
-) -> float:
+def run_epoch(state: State, numeric: torch.Tensor, categories: torch.Tensor, labels: torch.Tensor, batch_size: int) -> float:
     """Train on every row once, in random order, and return the mean loss."""
     state.network.train()
     total = torch.zeros((), dtype=torch.float64)
@@ -91,7 +87,7 @@ def run_epoch(
         logits = state.network(numeric[rows], categories[rows])
         loss = nn.functional.cross_entropy(logits, labels[rows])
         state.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         state.optimizer.step()
         total += loss.detach().double() * len(rows)
     return total.item() / len(labels)
@@ -99,7 +95,8 @@ def run_epoch(
 
 def batches(rows: int, batch_size: int, order: torch.Generator) -> Iterator[torch.Tensor]:
     """Yield int64 row numbers, each row once; indexing whole tensors with them is what a DataLoader is slow at."""
-    yield from torch.randperm(rows, generator=order).split(batch_size)
+    shuffled = torch.randperm(rows, generator=order)
+    yield from (shuffled[start : start + batch_size] for start in range(0, rows, batch_size))
 
 
 def capture(state: State, config: Config, fingerprint: str) -> Checkpoint:

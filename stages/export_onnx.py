@@ -12,11 +12,12 @@ from onnx import ModelProto
 from isoform.formats import FORMATS
 from isoform.formats import onnx as onnx_format
 from isoform.integrity import read_bytes, write_atomic
+from isoform.metadata import Config
 from pipeline import configs, datasets, layout, params
 from stages import run
 
 
-def export_sklearn(data: bytes, config: configs.Config, onnx_params: params.Onnx) -> ModelProto:
+def export_sklearn(data: bytes, config: Config, onnx_params: params.Onnx) -> ModelProto:
     """Return the ONNX model of the Pipeline in joblib's bytes."""
     from isoform.formats import joblib
     from pipeline import onnx_sklearn
@@ -24,7 +25,7 @@ def export_sklearn(data: bytes, config: configs.Config, onnx_params: params.Onnx
     return onnx_sklearn.export(joblib.load(data, config), config, onnx_params)
 
 
-def export_torch(data: bytes, config: configs.Config, onnx_params: params.Onnx) -> ModelProto:
+def export_torch(data: bytes, config: Config, onnx_params: params.Onnx) -> ModelProto:
     """Return the ONNX model of the network in a state_dict's bytes."""
     from isoform.formats import state_dict
     from pipeline import onnx_torch

@@ -20,9 +20,7 @@ from stages import run
 log = logging.getLogger(__name__)
 
 
-def prepare(
-    data: Data, train: tuple[Columns, np.ndarray], test: tuple[Columns, np.ndarray]
-) -> tuple[bytes, bytes, Schema]:
+def prepare(data: Data, train: tuple[Columns, np.ndarray], test: tuple[Columns, np.ndarray]) -> tuple[bytes, bytes, Schema]:
     """Return the two tables as Parquet and the schema; categories and classes are those of the training rows."""
     (train_columns, train_labels), (test_columns, test_labels) = train, test
     train_bytes = datasets.to_parquet(train_columns, train_labels, data.target)

@@ -24,9 +24,7 @@ from stages import run
 log = logging.getLogger(__name__)
 
 
-def train(
-    model: SklearnModel, schema: Schema, columns: Columns, labels: np.ndarray, seed: int, threads: int
-) -> Pipeline:
+def train(model: SklearnModel, schema: Schema, columns: Columns, labels: np.ndarray, seed: int, threads: int) -> Pipeline:
     """Return the Pipeline fitted on the training rows."""
     pipeline = estimators.build(model.builder, schema, model.hyperparameters, seed)
     return estimators.fit(pipeline, columns, labels, threads)

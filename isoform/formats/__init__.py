@@ -62,7 +62,7 @@ def open_format(name: str) -> FormatModule:
     if name not in FORMATS:
         raise BadInput(f"format '{name}'", "is not known", f"give one of {', '.join(FORMATS)}")
     try:
-        return import_module(FORMATS[name].module)  # type: ignore[return-value]
+        return import_module(FORMATS[name].module)
     except ModuleNotFoundError as error:
         library = (error.name or "").split(".")[0]
         action = f"pip install 'isoform[{FORMATS[name].extra}]'" if FORMATS[name].extra else f"pip install {library}"

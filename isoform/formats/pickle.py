@@ -31,4 +31,4 @@ def predict_proba(native: Pipeline, columns: Columns, config: Config) -> np.ndar
     frame = pd.DataFrame(columns, columns=[*config.numeric, *config.categorical])
     # The rows are canonical already: checking each again costs more than one row's answer.
     with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
-        return native.predict_proba(frame).astype(np.float32)
+        return np.asarray(native.predict_proba(frame), dtype=np.float32)

@@ -61,7 +61,9 @@ def join(folder: Path) -> pd.DataFrame:
     weather = _read(folder / "weather.csv").drop_duplicates(["origin", "time_hour"])
     planes = _read(folder / "planes.csv").rename(columns={"year": "plane_year"})
     table = flights.merge(weather[["origin", "time_hour", *measured]], "left", on=["origin", "time_hour"], validate="m:1")
-    table = table.merge(planes[["tailnum", "plane_year", "seats", "manufacturer", "engine"]], "left", on="tailnum", validate="m:1")
+    table = table.merge(
+        planes[["tailnum", "plane_year", "seats", "manufacturer", "engine"]], "left", on="tailnum", validate="m:1"
+    )
     date = pd.to_datetime(table[["year", "month", "day"]])
     return table.assign(
         weekday=date.dt.day_of_week,

@@ -1,0 +1,48 @@
+"""Show what the last run published: each model's metrics with their 95 % intervals, and where its files lie.
+
+Reads   metadata.json of every version in params.yaml, from Git alone
+Run     python -m pipeline.overview
+"""
+
+import sys
+
+from isoform import errors
+from isoform.inspection import size_text
+from isoform.metadata import Metadata, read
+from pipeline import layout, params
+
+METRICS = {"roc_auc": "ROC AUC", "f1": "F1", "accuracy": "accuracy", "log_loss": "log loss", "brier": "Brier"}
+
+
+def table(documents: list[Metadata]) -> list[str]:
+    """Return the metrics as lines of text, a row a model."""
+    width = max(len(f"{document.model_name} {document.version}") for document in documents)
+    lines = [" " * width + "".join(f"  {title:<23}" for title in METRICS.values()).rstrip()]
+    for document in documents:
+        cells = (document.metrics[name] for name in METRICS)
+        values = "".join(f"  {cell.value:.4f} [{cell.low:.4f}, {cell.high:.4f}]"[:25].ljust(25) for cell in cells)
+        lines.append(f"{document.model_name} {document.version}".ljust(width) + values.rstrip())
+    return lines
+
+
+def files(document: Metadata) -> str:
+    """Return the folder of a version and the formats in it, with their sizes."""
+    formats = [f"{name} {size_text(entry.bytes)}" for name, entry in document.files.items() if name not in ("config", "golden")]
+    return f"{layout.version_dir(document.model_name, document.version)}: {', '.join(formats)}"
+
+
+def main() -> None:
+    settings = params.load()
+    models = {**settings.models.sklearn, **settings.models.torch}
+    documents = [read(layout.version_dir(name, model.version)) for name, model in models.items()]
+    data = documents[0].data
+    print(f"\n{data.test_rows} held-out rows of {data.train_rows + data.test_rows}; 95 % bootstrap intervals\n")
+    print("\n".join(table(documents)))
+    print("\n" + "\n".join(files(document) for document in documents))
+    if settings.data.rows:
+        note = f"params.yaml caps the data at {settings.data.rows} rows; 'git checkout . && dvc checkout' undoes it"
+        print(f"\nnote: {note}")
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

@@ -1,0 +1,209 @@
+"""Tiny tables, and whole versions trained on them and published by the project's own stages."""
+
+import contextlib
+import dataclasses
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from isoform import metadata
+from isoform.formats import FORMATS, open_format, safetensors, state_dict
+from isoform.integrity import sha256, write_atomic
+from isoform.loading import read_config
+from isoform.metadata import Config, Metadata
+from isoform.rows import Columns
+from pipeline import datasets, layout, params
+from pipeline.datasets import Schema
+from pipeline.publishing import FORMATS_OF
+from stages import convert_safetensors, export_onnx, prepare, train_sklearn, train_torch, validate
+
+REPOSITORY = Path(__file__).parent.parent
+SEED = 7
+ROWS = 300
+NUMERIC = ["n0", "n1", "n2", "n3"]
+CATEGORICAL = ["c0", "c1"]
+MODELS = {"forest": "sklearn", "logistic": "sklearn", "network": "torch"}
+"""Model → kind; every workspace has these three."""
+TABLES = ("mixed", "text_classes", "numeric", "categorical")
+CASES = [(model, name) for model, kind in MODELS.items() for name in FORMATS_OF[kind]]
+"""Every (model, format): what the contract holds for."""
+HOSTILE_NUMBERS = [np.nan, np.inf, -np.inf, 3e38, -3e38, 0.0, 1e-45, 16777217.0]
+HOSTILE_TEXTS = ["", "unseen", "0", " red", "RED", "日本 語", "\u2028", "x" * 5000]
+
+
+def frame(table: str, rows: int = ROWS) -> pd.DataFrame:
+    """Return a table that a model can learn: numbers with gaps, text with "" and rare values, a target `y`."""
+    rng = np.random.default_rng(0)
+    numbers = rng.normal(size=(rows, len(NUMERIC))) * [1.0, 100.0, 1e-3, 5.0]
+    colours = rng.choice(["red", "green", "blue", ""], size=rows)
+    towns = rng.choice(["Brno", "Łódź", 'a "quoted", town', ""], size=rows)
+    towns[:2] = ["once", "twice"]
+    score = numbers[:, 0] + 1.5 * (colours == "red") + rng.normal(size=rows) * 0.3
+    numbers[rng.random(numbers.shape) < 0.1] = np.nan
+    made = pd.DataFrame(numbers, columns=NUMERIC).assign(c0=colours, c1=towns)
+    if table == "text_classes":
+        return made.assign(y=np.select([score < -0.3, score < 0.8], ["no", "perhaps"], "yes"))
+    return made.assign(y=(score > 0.3).astype(np.int64))
+
+
+def settings(table: str, **data: Any) -> dict[str, Any]:
+    """Return the content of params.yaml for a table; `data` replaces keys of its section data."""
+    model = {"version": "1.0.0", "created_at": "2026-01-02T03:04:05Z"}
+    forest = {"n_estimators": 5, "max_depth": 4}
+    training = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01, "weight_decay": 0.01}
+    training |= {"learning_rate_decay": 0.9, "checkpoint_every": 1}
+    network = {"hidden": 8, "embedding": 2, "dropout": 0.3}
+    return {
+        "seed": SEED,
+        "threads": 2,
+        "data": {
+            "source": "data/raw/table.parquet",
+            "rows": 0,
+            "test_share": 0.2,
+            "target": "y",
+            "numeric": [] if table == "categorical" else NUMERIC,
+            "categorical": [] if table == "numeric" else CATEGORICAL,
+            **data,
+        },
+        "onnx": {"opset": 18, "ir_version": 10},
+        "evaluation": {"bootstrap": 100, "parity_rows": 20, "parity_batches": [1, 7], "golden_rows": 3},
+        "models": {
+            "sklearn": {
+                "forest": {**model, "builder": "random_forest", "hyperparameters": forest},
+                "logistic": {**model, "builder": "logistic_regression", "hyperparameters": {"C": 1.0, "max_iter": 300}},
+            },
+            "torch": {
+                "network": {
+                    **model,
+                    "builder": "SimpleClassifier",
+                    "hyperparameters": {"network": network, "training": training},
+                }
+            },
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder laid out as the repository is: params.yaml, data/, models/, reports/."""
+
+    root: Path
+
+    def inside(self) -> contextlib.AbstractContextManager[None]:
+        """Make it the current folder, as DVC does for a stage."""
+        return contextlib.chdir(self.root)
+
+    def write_params(self, content: dict[str, Any]) -> None:
+        (self.root / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    def read_params(self) -> params.Params:
+        return params.load(self.root / "params.yaml")
+
+    def folder(self, model: str) -> Path:
+        return self.root / layout.version_dir(model, "1.0.0")
+
+    def config(self, model: str) -> Config:
+        return read_config(self.folder(model), self.metadata(model))
+
+    def metadata(self, model: str) -> Metadata:
+        return metadata.read(self.folder(model))
+
+    def file(self, model: str, name: str) -> Path:
+        """Return the path of a format's file."""
+        return self.folder(model) / FORMATS[name].filename
+
+    def schema(self) -> Schema:
+        with self.inside():
+            return datasets.read_schema()
+
+    def train_rows(self) -> tuple[Columns, np.ndarray]:
+        with self.inside():
+            return datasets.read_train(datasets.read_schema())
+
+    def test_rows(self) -> tuple[Columns, np.ndarray]:
+        with self.inside():
+            return datasets.read_test(datasets.read_schema())
+
+    def prepare(self) -> None:
+        with self.inside():
+            prepare.main()
+
+    def train(self, model: str) -> None:
+        with self.inside():
+            (train_sklearn if MODELS[model] == "sklearn" else train_torch).main(model)
+
+    def convert(self, model: str) -> None:
+        with self.inside():
+            export_onnx.main(MODELS[model], model)
+            if MODELS[model] == "torch":
+                convert_safetensors.main(model)
+
+    def validate(self, model: str) -> None:
+        with self.inside():
+            validate.main(MODELS[model], model)
+
+    def replace(self, model: str, entry: str, data: bytes) -> None:
+        """Put other bytes in the place of a published file and let metadata.json vouch for them."""
+        document = self.metadata(model)
+        changed = dataclasses.replace(document.files[entry], bytes=len(data), sha256=sha256(data))
+        write_atomic(self.folder(model) / changed.path, data)
+        document = dataclasses.replace(document, files=document.files | {entry: changed})
+        write_atomic(self.folder(model) / "metadata.json", metadata.to_json(document))
+
+
+def start(root: Path, table: str, content: pd.DataFrame | None = None, **data: Any) -> Workspace:
+    """Return a workspace with a raw table and params.yaml, nothing run yet."""
+    raw = root / "data" / "raw"
+    raw.mkdir(parents=True)
+    (frame(table) if content is None else content).to_parquet(raw / "table.parquet", index=False)
+    workspace = Workspace(root)
+    workspace.write_params(settings(table, **data))
+    return workspace
+
+
+def publish_all(root: Path, table: str) -> Workspace:
+    """Return a workspace in which every stage has run for every model."""
+    workspace = start(root, table)
+    workspace.prepare()
+    for model in MODELS:
+        workspace.train(model)
+        workspace.convert(model)
+        workspace.validate(model)
+    return workspace
+
+
+def dumpable(name: str, data: bytes, config: Config) -> Any:
+    """Return what `dump` of a format takes, from a file of that format."""
+    if name == "onnx":
+        import onnx
+
+        return onnx.load_model_from_string(data)
+    if name in ("state_dict", "checkpoint"):
+        return state_dict.read(data)
+    if name == "safetensors":
+        return safetensors.read(data)
+    return open_format(name).load(data, config)
+
+
+def hostile(config: Config) -> Columns:
+    """Return canonical rows that no table should hold, as many of each kind of column."""
+    from isoform.rows import canonical
+
+    cells: dict[str, list[Any]] = {name: HOSTILE_NUMBERS for name in config.numeric}
+    cells |= {name: HOSTILE_TEXTS for name in config.categorical}
+    return canonical(cells, config.numeric, config.categorical)
+
+
+def python(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run this interpreter in `cwd`, with this checkout on its path."""
+    variables = {**os.environ, "PYTHONPATH": str(REPOSITORY), **environment}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=variables, capture_output=True, text=True, timeout=120, check=False
+    )

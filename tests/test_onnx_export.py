@@ -1,0 +1,212 @@
+"""pipeline.onnx_sklearn and pipeline.onnx_torch: exported models answer as theirs do where it is hardest."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from builders import HOSTILE_TEXTS, MODELS, SEED, TABLES, Workspace
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.pipeline import Pipeline
+from torch import nn
+
+from isoform import load, networks
+from isoform.errors import BadInput
+from isoform.formats import joblib, pickle, state_dict
+from isoform.formats import onnx as onnx_format
+from isoform.loading import Model
+from isoform.metadata import Config
+from isoform.rows import Columns, canonical
+from pipeline import onnx_sklearn, onnx_torch
+from pipeline.params import Onnx
+
+PINNED = Onnx(opset=18, ir_version=10)
+
+
+@pytest.fixture(scope="module")
+def pairs(published: Callable[[str], Workspace]) -> dict[str, tuple[Model, Model]]:
+    """Each model of the mixed table twice: the reference, and its model.onnx."""
+    workspace = published("mixed")
+    reference = {"forest": "joblib", "logistic": "joblib", "network": "state_dict"}
+    return {
+        name: (load(workspace.folder(name), reference[name], trust_pickle=True), load(workspace.folder(name), "onnx"))
+        for name in MODELS
+    }
+
+
+def agree(pair: tuple[Model, Model], rows: Any) -> None:
+    expected, found = pair[0].predict_proba(rows), pair[1].predict_proba(rows)
+    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
+    assert np.isfinite(found).all()
+
+
+# Numbers whose scaled value overflows are in test_formats.py; here, everything that a table may hold.
+numbers = st.floats(-1e6, 1e6, width=32) | st.just(float("nan")) | st.sampled_from([0.0, -0.0, 1e-45, float("inf")])
+texts = st.sampled_from(["red", "green", "blue", "once", "Łódź", *HOSTILE_TEXTS]) | st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5
+)
+tables = st.lists(st.tuples(numbers, numbers, numbers, numbers, texts, texts), min_size=1, max_size=8)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@given(table=tables)
+def test_any_row_gets_the_same_answer(model: str, table: list[tuple[Any, ...]], pairs: dict[str, tuple[Model, Model]]) -> None:
+    names = ["n0", "n1", "n2", "n3", "c0", "c1"]
+    agree(pairs[model], [dict(zip(names, row, strict=True)) for row in table])
+
+
+def test_a_number_on_a_trees_threshold_goes_the_same_way(pairs: dict[str, tuple[Model, Model]]) -> None:
+    forest = pairs["forest"][0].native[-1]
+    thresholds = {float(t) for tree in forest.estimators_ for t in tree.tree_.threshold if t != -2}
+    near = np.float32(sorted(thresholds))
+    values = np.concatenate([near, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf))])
+    for name in ("n0", "n1", "n2", "n3"):
+        rows = {other: np.zeros(len(values), dtype=np.float32) for other in ("n0", "n1", "n2", "n3")}
+        rows |= {"c0": np.full(len(values), "red", dtype=object), "c1": np.full(len(values), "", dtype=object)}
+        agree(pairs["forest"], rows | {name: values})
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("model", MODELS)
+def test_exporting_twice_gives_the_published_bytes(model: str, table: str, published: Callable[[str], Workspace]) -> None:
+    workspace = published(table)
+    expected = workspace.file(model, "onnx").read_bytes()
+    assert onnx_format.dump(exported(workspace, model)) == expected
+
+
+def exported(workspace: Workspace, model: str, pinned: Onnx = PINNED) -> onnx.ModelProto:
+    config = workspace.config(model)
+    if MODELS[model] == "sklearn":
+        return onnx_sklearn.export(joblib.load(workspace.file(model, "joblib").read_bytes(), config), config, pinned)
+    return onnx_torch.export(state_dict.load(workspace.file(model, "state_dict").read_bytes(), config), config, pinned)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("opset", [18, 19, 20, 21])
+def test_every_opset_that_params_allow_answers_alike(model: str, opset: int, published: Callable[[str], Workspace]) -> None:
+    workspace = published("mixed")
+    made = exported(workspace, model, Onnx(opset=opset, ir_version=10))
+    assert {entry.domain: entry.version for entry in made.opset_import}[""] == opset
+    columns = workspace.test_rows()[0]
+    found = onnx_format.predict_proba(onnx_format.load(onnx_format.dump(made)), columns)
+    np.testing.assert_allclose(found, load(workspace.folder(model)).predict_proba(columns), atol=1e-6, rtol=0)
+
+
+def test_exporting_does_not_change_the_network(published: Callable[[str], Workspace]) -> None:
+    workspace = published("mixed")
+    config = workspace.config("network")
+    network = state_dict.load(workspace.file("network", "state_dict").read_bytes(), config)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    onnx_torch.export(network, config, PINNED)
+    assert all(tensor.equal(before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_network_in_training_mode_is_exported_without_dropout(published: Callable[[str], Workspace]) -> None:
+    workspace = published("mixed")
+    config = workspace.config("network")
+    network = state_dict.load(workspace.file("network", "state_dict").read_bytes(), config).train()
+    made = onnx_torch.export(network, config, PINNED)
+    assert "Dropout" not in {node.op_type for node in made.graph.node}
+    assert onnx_format.dump(made) == workspace.file("network", "onnx").read_bytes()
+
+
+class Unexportable(nn.Module):
+    """Its way depends on the numbers it gets, which no graph can hold."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(4, 2))
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        return numeric @ self.weight if float(numeric.sum()) > 0 else numeric @ self.weight * 2
+
+
+def test_a_network_that_cannot_be_exported_is_one_line(published: Callable[[str], Workspace]) -> None:
+    config = published("mixed").config("network")
+    with pytest.raises(BadInput, match="model 'network': torch cannot export Unexportable .*; use operators that ONNX has"):
+        onnx_torch.export(Unexportable(), config, PINNED)
+
+
+class Odd(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A classifier that skl2onnx has no converter for."""
+
+    def fit(self, rows: Any, labels: Any) -> "Odd":
+        self.classes_ = np.unique(labels)
+        return self
+
+    def predict_proba(self, rows: Any) -> np.ndarray:
+        return np.full((len(rows), 2), 0.5)
+
+
+def test_an_estimator_without_a_converter_is_one_line(published: Callable[[str], Workspace]) -> None:
+    workspace = published("mixed")
+    config = workspace.config("forest")
+    fitted: Pipeline = joblib.load(workspace.file("forest", "joblib").read_bytes(), config)
+    odd = Pipeline([fitted.steps[0], ("model", Odd().fit(None, [0, 1]))])
+    with pytest.raises(BadInput, match="model 'forest': skl2onnx cannot convert Odd .*; choose another"):
+        onnx_sklearn.export(odd, config, PINNED)
+
+
+@pytest.mark.parametrize("kind", ["forest", "logistic", "network"])
+def test_columns_of_any_name_are_exported(kind: str, published: Callable[[str], Workspace]) -> None:
+    """Exporters make names of their own from an input's: none may clash or be cut."""
+    workspace = published("mixed")
+    renamed = dict(zip(["n0", "n1", "n2", "n3", "c0", "c1"], ["a b", "variable", "input", "ž.", "cat", "a_b"], strict=True))
+    config = rename(workspace.config(kind), renamed)
+    rows = {renamed[name]: column for name, column in workspace.test_rows()[0].items()}
+    if kind == "network":
+        native = state_dict.load(workspace.file(kind, "state_dict").read_bytes(), config)
+        made, expected = onnx_torch.export(native, config, PINNED), networks.predict_proba(native, rows, config)
+    else:
+        made, expected = refitted(workspace, kind, config, renamed, rows)
+    session = onnx_format.load(onnx_format.dump(made))
+    assert [entry.name for entry in session.get_inputs()] == list(renamed.values())
+    np.testing.assert_allclose(onnx_format.predict_proba(session, rows), expected, atol=1e-5, rtol=0)
+
+
+def rename(config: Config, names: dict[str, str]) -> Config:
+    return dataclasses.replace(
+        config,
+        numeric=[names[name] for name in config.numeric],
+        categorical=[names[name] for name in config.categorical],
+        categories={names[name]: values for name, values in config.categories.items()},
+    )
+
+
+def refitted(
+    workspace: Workspace, kind: str, config: Config, names: dict[str, str], rows: Columns
+) -> tuple[onnx.ModelProto, np.ndarray]:
+    from pipeline import estimators
+
+    columns, labels = workspace.train_rows()
+    schema = dataclasses.replace(
+        workspace.schema(), numeric=config.numeric, categorical=config.categorical, categories=config.categories
+    )
+    model = estimators.build(config.builder, schema, config.hyperparameters, SEED)
+    fitted = estimators.fit(model, {names[name]: column for name, column in columns.items()}, labels, 1)
+    return onnx_sklearn.export(fitted, config, PINNED), pickle.predict_proba(fitted, rows, config)
+
+
+def test_exporting_is_quiet(published: Callable[[str], Workspace], capfd: pytest.CaptureFixture[str], caplog: Any) -> None:
+    workspace = published("mixed")
+    capfd.readouterr()
+    with caplog.at_level(logging.INFO):
+        for model in MODELS:
+            exported(workspace, model)
+    assert capfd.readouterr() == ("", "")
+    assert [record.message for record in caplog.records if record.name.startswith(("torch.onnx", "onnx"))] == []
+
+
+def test_canonical_rows_are_what_the_graph_makes_of_raw_ones(pairs: dict[str, tuple[Model, Model]]) -> None:
+    raw = {"n0": [np.inf], "n1": [-np.inf], "n2": [np.nan], "n3": [1.0], "c0": ["unseen"], "c1": [""]}
+    config = pairs["network"][1].config
+    feeds = {name: np.array(cells, dtype=np.float32 if name[0] == "n" else object).reshape(-1, 1) for name, cells in raw.items()}
+    for _, model in pairs.values():
+        bare = model.native.run(["probabilities"], feeds)[0]
+        assert bare.tobytes() == model.module.predict_proba(model.native, canonical(raw, config.numeric, config.categorical), config).tobytes()
