@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 ROWS ?=
 
-.PHONY: help run test lint types stale reproduce benchmark lock keep clean
+.PHONY: help run test lint types stale reproduce benchmark lock keep schema clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
@@ -46,6 +46,9 @@ lock: $(VENV)/.test ## Refresh requirements.lock and requirements-dev.lock from 
 	$(COMPILE) --upgrade $(EXTRAS) --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 	@# '+cpu' and its like name one index's build: the pin is the release.
 	sed -i.bak -E 's/^(torch==[^+]*)\+.*/\1/' requirements.lock requirements-dev.lock && rm requirements*.lock.bak
+
+schema: $(VENV)/.run ## Write isoform/metadata.schema.json from the dataclasses
+	python -m pipeline.publishing > isoform/metadata.schema.json
 
 clean: ## Remove the environment and the scratch folder; models, data and DVC's cache stay
 	rm -rf $(VENV) .scratch

@@ -1,6 +1,6 @@
 """Time the fit of one scikit-learn model and nothing else, as its stage would fit it.
 
-Same builder, hyperparameters, seed, threads and environment as stages/train_sklearn.py; reading the rows and
+Same builder, hyperparameters, seed and environment as stages/train_sklearn.py; reading the rows and
 writing the model are not timed.
 
 Run     python -m benchmarks.bare_fit FOLDER pipeline_rf     (FOLDER: a checkout with data/prepared; prints seconds)
@@ -21,7 +21,7 @@ def main(folder: str, name: str) -> None:
     schema = datasets.read_schema()
     columns, labels = datasets.read_train(schema)
     unfitted = estimators.build(model.builder, schema, model.hyperparameters, settings.seed)
-    print(seconds(lambda: estimators.fit(unfitted, columns, labels, settings.threads)))
+    print(seconds(lambda: estimators.fit(unfitted, columns, labels)))
 
 
 if __name__ == "__main__":

@@ -11,14 +11,17 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from benchmarks.timing import ROOT, interleaved, say, seconds, use_two_cores
 from isoform import Model, load
 from isoform import metadata as documents
 from isoform.formats import FORMATS
 from isoform.inspection import size_text
-from isoform.loading import read_golden
+from isoform.loading import read_config, read_golden
+from isoform.rows import Columns, count, take
+from isoform.verification import rows_of
 
 MANY = 1000
 FEW_CALLS = 10
@@ -72,10 +75,11 @@ def reload(folder: Path, name: str) -> Model:
     return load(folder, format=name, trust_pickle=True)
 
 
-def golden_rows(folder: Path, rows: int) -> dict[str, list[Any]]:
-    """Return `rows` raw rows as columns: the golden ones over and over."""
-    golden = read_golden(folder, documents.read(folder))
-    return {name: [golden.rows[i % len(golden.rows)][j] for i in range(rows)] for j, name in enumerate(golden.columns)}
+def golden_rows(folder: Path, rows: int) -> Columns:
+    """Return `rows` raw rows as NumPy columns, as a DataFrame holds them: the golden ones over and over."""
+    metadata = documents.read(folder)
+    columns = rows_of(read_golden(folder, metadata), read_config(folder, metadata))
+    return take(columns, np.arange(rows) % count(columns))
 
 
 def describe(model: Model, name: str, load_s: float, one_s: float, many_s: float) -> Row:

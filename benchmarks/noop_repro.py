@@ -78,7 +78,8 @@ def generate(folder: Path, ours: Path, locked: dict[str, Any], scratch: Path) ->
     execute(["dvc", "init", "--quiet"], folder, scratch)
     (folder / ".dvc" / "config").write_bytes((ours / ".dvc" / "config").read_bytes())
     names: dict[str, str] = {}
-    stages, parameters = {}, {}
+    stages: dict[str, Any] = {}
+    parameters: dict[str, int] = {}
     for number, stage in enumerate(locked.values()):
         deps = [names.setdefault(dep["path"], f"file_{len(names)}") for dep in stage.get("deps", [])]
         outs = [(names.setdefault(out["path"], f"file_{len(names)}"), is_cached(ours, out)) for out in stage.get("outs", [])]
@@ -100,7 +101,8 @@ def generate(folder: Path, ours: Path, locked: dict[str, Any], scratch: Path) ->
 
 def is_cached(ours: Path, out: dict[str, Any]) -> bool:
     """Return whether DVC keeps this output in its cache; dvc.lock does not say."""
-    return (ours / ".dvc" / "cache" / "files" / "md5" / out["md5"][:2] / out["md5"][2:]).exists()
+    md5: str = out["md5"]
+    return (ours / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]).exists()
 
 
 def main() -> None:

@@ -32,4 +32,5 @@ def seed_torch(seed: int, threads: int) -> None:
 
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # As use_deterministic_algorithms(True), which also imports torch's compiler: a second for nothing.
+    torch.set_deterministic_debug_mode("error")

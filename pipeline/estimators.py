@@ -55,10 +55,11 @@ def build(builder: str, schema: Schema, hyperparameters: Mapping[str, Any], seed
         raise BadInput("params.yaml", f"hyperparameters of '{builder}': {error}", "correct them") from None
 
 
-def fit(pipeline: Pipeline, columns: Columns, labels: np.ndarray, threads: int) -> Pipeline:
-    """Fit on `threads` threads and return the Pipeline set to answer on one.
+def fit(pipeline: Pipeline, columns: Columns, labels: np.ndarray, jobs: int = -1) -> Pipeline:
+    """Fit on `jobs` cores (-1 is every one) and return the Pipeline set to answer on one.
 
-    A forest adds up its trees in the order in which threads finish: with one, its answers have no noise.
+    Each tree of a forest has a seed of its own, so the number of cores does not change it. Answering is another
+    matter: the trees are added up in the order in which threads finish, and only one thread has no noise.
     Raises `BadInput` for a hyperparameter that the estimator refuses.
     """
     import pandas as pd
@@ -66,7 +67,7 @@ def fit(pipeline: Pipeline, columns: Columns, labels: np.ndarray, threads: int) 
     estimator = pipeline[-1]
     threaded = "n_jobs" in estimator.get_params() and not isinstance(estimator, LogisticRegression)
     if threaded:
-        estimator.set_params(n_jobs=threads)
+        estimator.set_params(n_jobs=jobs)
     try:
         pipeline.fit(pd.DataFrame(columns), labels)
     except ValueError as error:

@@ -19,8 +19,9 @@ def export(pipeline: Pipeline, config: Config, onnx_params: Onnx) -> ModelProto:
         core = convert_sklearn(
             pipeline,
             initial_types=inputs,
-            # Without zipmap the probabilities are one tensor instead of a list of maps.
-            options={"zipmap": False},
+            # Without zipmap the probabilities are one tensor instead of a list of maps. Keyed by the estimator:
+            # under a plain key skl2onnx searches the whole forest for takers.
+            options={id(pipeline[-1]): {"zipmap": False}},
             target_opset={"": onnx_params.opset, "ai.onnx.ml": 3},
         )
     except Exception as error:  # skl2onnx raises a dozen unrelated classes

@@ -15,14 +15,14 @@ METRICS = {"roc_auc": "ROC AUC", "f1": "F1", "accuracy": "accuracy", "log_loss":
 
 
 def table(documents: list[Metadata]) -> list[str]:
-    """Return the metrics as lines of text, a row a model."""
-    width = max(len(f"{document.model_name} {document.version}") for document in documents)
-    lines = [" " * width + "".join(f"  {title:<23}" for title in METRICS.values()).rstrip()]
-    for document in documents:
-        cells = (document.metrics[name] for name in METRICS)
-        values = "".join(f"  {cell.value:.4f} [{cell.low:.4f}, {cell.high:.4f}]"[:25].ljust(25) for cell in cells)
-        lines.append(f"{document.model_name} {document.version}".ljust(width) + values.rstrip())
-    return lines
+    """Return the metrics as lines of text, a column a model."""
+    heads = [f"{document.model_name} {document.version}" for document in documents]
+    lines = [" " * 10 + "".join(f"  {head:<23}" for head in heads)]
+    for name, title in METRICS.items():
+        metrics = [document.metrics[name] for document in documents]
+        cells = [f"{metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]" for metric in metrics]
+        lines.append(f"{title:<10}" + "".join(f"  {cell:<23}" for cell in cells))
+    return [line.rstrip() for line in lines]
 
 
 def files(document: Metadata) -> str:

@@ -1,5 +1,9 @@
-"""Build the documents of a version: golden.json and metadata.json."""
+"""Build the documents of a version: golden.json and metadata.json.
 
+Run     python -m pipeline.publishing     prints the JSON Schema of metadata.json (make schema)
+"""
+
+import json
 import platform
 from collections.abc import Mapping
 from importlib import metadata as installed
@@ -119,3 +123,7 @@ def _cell(value: Any) -> Cell:
     if isinstance(value, str):
         return value
     return None if np.isnan(value) else short(value)
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))

@@ -24,10 +24,10 @@ from stages import run
 log = logging.getLogger(__name__)
 
 
-def train(model: SklearnModel, schema: Schema, columns: Columns, labels: np.ndarray, seed: int, threads: int) -> Pipeline:
+def train(model: SklearnModel, schema: Schema, columns: Columns, labels: np.ndarray, seed: int) -> Pipeline:
     """Return the Pipeline fitted on the training rows."""
     pipeline = estimators.build(model.builder, schema, model.hyperparameters, seed)
-    return estimators.fit(pipeline, columns, labels, threads)
+    return estimators.fit(pipeline, columns, labels)
 
 
 def main(name: str) -> None:
@@ -37,7 +37,7 @@ def main(name: str) -> None:
     columns, labels = datasets.read_train(schema)
     log.info("fitting %s on %d rows", name, len(labels))
     begin = time.perf_counter()
-    pipeline = train(model, schema, columns, labels, settings.seed, settings.threads)
+    pipeline = train(model, schema, columns, labels, settings.seed)
     log.info("fitted in %.1f s", time.perf_counter() - begin)
     folder = layout.version_dir(name, model.version)
     write_atomic(folder / FORMATS["joblib"].filename, joblib_format.dump(pipeline))

@@ -18,7 +18,7 @@ from isoform.formats import FORMATS, open_format, safetensors, state_dict
 from isoform.integrity import sha256, write_atomic
 from isoform.loading import read_config
 from isoform.metadata import Config, Metadata
-from isoform.rows import Columns
+from isoform.rows import Columns, canonical
 from pipeline import datasets, layout, params
 from pipeline.datasets import Schema
 from pipeline.publishing import FORMATS_OF
@@ -26,6 +26,7 @@ from stages import convert_safetensors, export_onnx, prepare, train_sklearn, tra
 
 REPOSITORY = Path(__file__).parent.parent
 SEED = 7
+THREADS = 1  # tests run side by side
 ROWS = 300
 NUMERIC = ["n0", "n1", "n2", "n3"]
 CATEGORICAL = ["c0", "c1"]
@@ -34,8 +35,8 @@ MODELS = {"forest": "sklearn", "logistic": "sklearn", "network": "torch"}
 TABLES = ("mixed", "text_classes", "numeric", "categorical")
 CASES = [(model, name) for model, kind in MODELS.items() for name in FORMATS_OF[kind]]
 """Every (model, format): what the contract holds for."""
-HOSTILE_NUMBERS = [np.nan, np.inf, -np.inf, 3e38, -3e38, 0.0, 1e-45, 16777217.0]
-HOSTILE_TEXTS = ["", "unseen", "0", " red", "RED", "日本 語", "\u2028", "x" * 5000]
+HOSTILE_NUMBERS: list[Any] = [np.nan, np.inf, -np.inf, 3e38, -3e38, 0.0, 1e-45, 16777217.0]
+HOSTILE_TEXTS: list[Any] = ["", "unseen", "0", " red", "RED", "日本 語", "\u2028", "x" * 5000]
 
 
 def frame(table: str, rows: int = ROWS) -> pd.DataFrame:
@@ -62,7 +63,7 @@ def settings(table: str, **data: Any) -> dict[str, Any]:
     network = {"hidden": 8, "embedding": 2, "dropout": 0.3}
     return {
         "seed": SEED,
-        "threads": 2,
+        "threads": THREADS,
         "data": {
             "source": "data/raw/table.parquet",
             "rows": 0,
@@ -194,10 +195,7 @@ def dumpable(name: str, data: bytes, config: Config) -> Any:
 
 def hostile(config: Config) -> Columns:
     """Return canonical rows that no table should hold, as many of each kind of column."""
-    from isoform.rows import canonical
-
-    cells: dict[str, list[Any]] = {name: HOSTILE_NUMBERS for name in config.numeric}
-    cells |= {name: HOSTILE_TEXTS for name in config.categorical}
+    cells = dict.fromkeys(config.numeric, HOSTILE_NUMBERS) | dict.fromkeys(config.categorical, HOSTILE_TEXTS)
     return canonical(cells, config.numeric, config.categorical)
 
 

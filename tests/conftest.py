@@ -1,4 +1,5 @@
 """What every test needs before it starts, and the fixtures that tests share."""
+# ruff: noqa: E402 - the order of these imports is the point
 
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from pipeline.determinism import pin_environment
 # Before anything imports numpy or torch: both read these variables once, when they are loaded.
 pin_environment()
 
+import fcntl
+import os
 import shutil
 from collections.abc import Callable
 
@@ -26,13 +29,19 @@ settings.load_profile("isoform")
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Workspace]:
-    """Give the workspace of a table, all of its models published; built once, for reading only."""
-    done: dict[str, Workspace] = {}
+    """Give the workspace of a table, all of its models published; built once for all workers, for reading only."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
 
     def get(table: str) -> Workspace:
-        if table not in done:
-            done[table] = builders.publish_all(tmp_path_factory.mktemp(table), table)
-        return done[table]
+        folder, unfinished = shared / f"published-{table}", shared / f"building-{table}"
+        with (shared / f"{table}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists():
+                builders.publish_all(unfinished, table)
+                unfinished.rename(folder)
+        return Workspace(folder)
 
     return get
 

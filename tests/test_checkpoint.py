@@ -114,7 +114,13 @@ def test_a_temporary_file_of_a_killed_write_is_not_read(tmp_path: Path) -> None:
     assert (checkpoints.latest(tmp_path, "ours", before_epoch=9) or {})["epoch"] == 2
 
 
-CONSUMED: dict[str, Any] = {"train_sha256": "a", "network": ["N", {"hidden": 4}], "training": {"batch_size": 2}, "seed": 1, "threads": 2}
+CONSUMED: dict[str, Any] = {
+    "train_sha256": "a",
+    "network": ["N", {"hidden": 4}],
+    "training": {"batch_size": 2},
+    "seed": 1,
+    "threads": 2,
+}
 
 
 def test_the_fingerprint_repeats() -> None:
@@ -123,7 +129,14 @@ def test_the_fingerprint_repeats() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"train_sha256": "b"}, {"network": ["N", {"hidden": 5}]}, {"training": {"batch_size": 3}}, {"seed": 2}, {"threads": 1}, {"more": 1}],
+    [
+        {"train_sha256": "b"},
+        {"network": ["N", {"hidden": 5}]},
+        {"training": {"batch_size": 3}},
+        {"seed": 2},
+        {"threads": 1},
+        {"more": 1},
+    ],
 )
 def test_other_data_and_parameters_have_another_fingerprint(change: dict[str, Any]) -> None:
     assert checkpoints.fingerprint(**CONSUMED | change) != checkpoints.fingerprint(**CONSUMED)

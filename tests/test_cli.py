@@ -118,7 +118,9 @@ def test_a_flipped_byte_in_any_file_fails_the_check_in_one_line(
     path.write_bytes(data)
     status, _, err = run(capsys, "verify", workspace.folder(model), "--trust-pickle")
     assert status == 1
-    assert re.fullmatch(rf"error: {re.escape(str(path))}: sha256 is [0-9a-f]{{12}}…, metadata\.json says .*; run '.*'\n", err), err
+    assert re.fullmatch(rf"error: {re.escape(str(path))}: sha256 is [0-9a-f]{{12}}…, metadata\.json says .*; run '.*'\n", err), (
+        err
+    )
 
 
 def test_verify_counts_bad_files_and_goes_on_to_the_next_version(workspace: Workspace, capsys: Capture) -> None:
@@ -168,9 +170,7 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("name", BAD_ROWS)
-def test_rows_at_fault_are_one_line(
-    name: str, published: Callable[[str], Workspace], tmp_path: Path, capsys: Capture
-) -> None:
+def test_rows_at_fault_are_one_line(name: str, published: Callable[[str], Workspace], tmp_path: Path, capsys: Capture) -> None:
     content, complaint = BAD_ROWS[name]
     path = tmp_path / name
     if content == "folder":
@@ -196,7 +196,9 @@ def test_a_folder_that_is_no_version_is_one_line(command: str, tmp_path: Path, r
 
 
 @pytest.mark.parametrize("command", ["predict", "inspect", "verify"])
-@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"{}", b'{"model_name": 5}', b"[" * 100_000, b'{"a": ' + b"9" * 9999 + b"}"], ids=range(7))
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"[]", b"{}", b'{"model_name": 5}', b"[" * 100_000, b'{"a": ' + b"9" * 9999 + b"}"], ids=range(7)
+)
 def test_a_spoilt_metadata_json_is_one_line(
     command: str, content: bytes, workspace: Workspace, rows: Path, capsys: Capture
 ) -> None:
@@ -211,7 +213,10 @@ def test_a_spoilt_metadata_json_is_one_line(
     [
         (["--format", "absent"], "has no format 'absent'; give one of joblib, pickle, onnx"),
         (["--format", "safetensors"], "has no format 'safetensors'"),
-        (["--format", "joblib"], "format 'joblib' unpickles, which runs any code the file names; pass trust_pickle=True (--trust-pickle)"),
+        (
+            ["--format", "joblib"],
+            "format 'joblib' unpickles, which runs any code the file names; pass trust_pickle=True (--trust-pickle)",
+        ),
     ],
 )
 def test_a_format_that_cannot_be_had_is_one_line(

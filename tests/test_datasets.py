@@ -206,7 +206,10 @@ def test_csv_and_parquet_give_the_same_rows(tmp_path: Path) -> None:
     table = builders.frame("mixed")
     table.to_csv(tmp_path / "table.csv", index=False)
     table.to_parquet(tmp_path / "table.parquet")
-    parts = [datasets.split(datasets.read_source(data(source=str(tmp_path / f"table.{kind}"))), data(), SEED) for kind in ("csv", "parquet")]
+    parts = [
+        datasets.split(datasets.read_source(data(source=str(tmp_path / f"table.{kind}"))), data(), SEED)
+        for kind in ("csv", "parquet")
+    ]
     for (found, labels), (expected, expected_labels) in zip(*parts, strict=True):
         assert labels.tolist() == expected_labels.tolist()
         for name in found:

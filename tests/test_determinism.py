@@ -35,7 +35,9 @@ builders.publish_all(Path.cwd() / "elsewhere", "mixed")
 
 
 def hashes(root: Path) -> dict[str, str]:
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in root.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in root.rglob("*") if path.is_file()
+    }
 
 
 def test_another_process_in_another_folder_on_one_core_builds_the_same_bytes(

@@ -49,9 +49,7 @@ def test_a_fitted_forest_answers_on_one_thread(schema: Schema, rows: Rows) -> No
 
 
 @pytest.mark.parametrize("builder", estimators.BUILDERS)
-def test_every_model_learns_the_table(
-    builder: str, schema: Schema, rows: Rows, published: Callable[[str], Workspace]
-) -> None:
+def test_every_model_learns_the_table(builder: str, schema: Schema, rows: Rows, published: Callable[[str], Workspace]) -> None:
     workspace = published("mixed")
     columns, labels = workspace.test_rows()
     probabilities = pickle.predict_proba(fitted(builder, schema, rows), columns, workspace.config("forest"))
@@ -59,9 +57,7 @@ def test_every_model_learns_the_table(
 
 
 @pytest.mark.parametrize("builder", estimators.BUILDERS)
-def test_hostile_rows_get_finite_answers(
-    builder: str, schema: Schema, rows: Rows, published: Callable[[str], Workspace]
-) -> None:
+def test_hostile_rows_get_finite_answers(builder: str, schema: Schema, rows: Rows, published: Callable[[str], Workspace]) -> None:
     config = published("mixed").config("forest")
     probabilities = pickle.predict_proba(fitted(builder, schema, rows), hostile(config), config)
     assert np.isfinite(probabilities).all()
@@ -91,7 +87,7 @@ def test_a_constant_column_is_no_obstacle(
 
 
 def test_an_unknown_builder_lists_the_known_ones(schema: Schema) -> None:
-    with pytest.raises(BadInput, match="builder 'boosting' is not known; .*random_forest, logistic_regression"):
+    with pytest.raises(BadInput, match=r"builder 'boosting' is not known; .*random_forest, logistic_regression"):
         estimators.build("boosting", schema, {}, SEED)
 
 

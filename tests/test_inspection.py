@@ -24,7 +24,15 @@ def lines(path: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("size_bytes", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1250, "1.2 kB"), (999_900, "999.9 kB"), (1_000_000, "1.0 MB"), (8_600_000_000, "8600.0 MB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1250, "1.2 kB"),
+        (999_900, "999.9 kB"),
+        (1_000_000, "1.0 MB"),
+        (8_600_000_000, "8600.0 MB"),
+    ],
 )
 def test_sizes_are_decimal(size_bytes: int, text: str) -> None:
     assert size_text(size_bytes) == text
@@ -67,7 +75,9 @@ def test_safetensors_lists_its_tensors(published: Callable[[str], Workspace]) ->
     assert any(line.startswith("  metadata  ") for line in found)
 
 
-@pytest.mark.parametrize("suffix", sorted({Path(entry.filename).suffix for entry in FORMATS.values()} - {".onnx", ".safetensors"}))
+@pytest.mark.parametrize(
+    "suffix", sorted({Path(entry.filename).suffix for entry in FORMATS.values()} - {".onnx", ".safetensors"})
+)
 def test_a_pickle_is_never_opened(suffix: str, tmp_path: Path) -> None:
     class Canary:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -114,7 +124,7 @@ def test_what_is_no_safetensors_file_is_one_line(data: bytes, tmp_path: Path) ->
 def test_what_is_no_onnx_file_is_one_line(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(data)
-    with pytest.raises(BadInput, match="is not ONNX|onnxruntime cannot read it") as caught:
+    with pytest.raises(BadInput, match=r"is not ONNX|onnxruntime cannot read it") as caught:
         lines(path)
     assert len(str(caught.value)) < 1000
 

@@ -90,7 +90,7 @@ def test_a_written_file_holds_the_data_and_nothing_else_is_left(tmp_path: Path) 
     write_atomic(path, b"one")
     write_atomic(path, "dvě\n")
     assert path.read_bytes() == "dvě\n".encode()
-    assert os.listdir(path.parent) == ["file"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["file"]
 
 
 def test_a_written_file_is_readable_by_all_whatever_the_umask(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
     with file_size_limit(1000), pytest.raises(OSError, match="File too large"):
         write_atomic(path, b"new" * 1000)
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 def test_text_that_is_not_unicode_leaves_the_old_file(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_text_that_is_not_unicode_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
         write_atomic(path, "\ud800")
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["file"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import isoform
 import numpy as np
 import pandas as pd
 import pytest
 from builders import CASES, MODELS, Workspace, dumpable, python
 
+import isoform
 from isoform import load, metadata
 from isoform.errors import BadInput, CheckFailed
 from isoform.formats import FORMATS, open_format
@@ -173,7 +173,16 @@ def test_without_a_format_nothing_is_ever_unpickled(workspace: Workspace, tmp_pa
 @pytest.mark.parametrize(("model", "name"), CASES)
 def test_a_file_that_is_no_model_is_one_line_even_when_its_hash_is_right(model: str, name: str, workspace: Workspace) -> None:
     whole = workspace.file(model, name).read_bytes()
-    for data in (b"", b"\0" * 100, b"not a model", b"\x80\x05.", b"PK\x03\x04", b"\xff" * 64, b"[" * 5000, whole[: len(whole) // 2]):
+    for data in (
+        b"",
+        b"\0" * 100,
+        b"not a model",
+        b"\x80\x05.",
+        b"PK\x03\x04",
+        b"\xff" * 64,
+        b"[" * 5000,
+        whole[: len(whole) // 2],
+    ):
         workspace.replace(model, name, data)
         with pytest.raises(BadInput, match="cannot read it") as caught:
             load(workspace.folder(model), format=name, trust_pickle=True)

@@ -34,16 +34,19 @@ def named(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.dictionaries(text, values, max_size=3)
 
 
-tensors = st.builds(
-    Tensor, name=text, shape=few(st.none() | whole), dtype=st.sampled_from(["float32", "string", "int64"])
-)
+tensors = st.builds(Tensor, name=text, shape=few(st.none() | whole), dtype=st.sampled_from(["float32", "string", "int64"]))
 parities = st.builds(
-    Parity, reference=text, tolerance=real, max_difference=real, worst_row=whole, label_flips=whole, rows=whole, batches=few(whole)
+    Parity,
+    reference=text,
+    tolerance=real,
+    max_difference=real,
+    worst_row=whole,
+    label_flips=whole,
+    rows=whole,
+    batches=few(whole),
 )
 files = st.builds(File, path=text, bytes=whole, sha256=text, parity=st.none() | parities)
-data = st.builds(
-    Data, source=text, target=text, train_rows=whole, test_rows=whole, train_sha256=text, test_sha256=text
-)
+data = st.builds(Data, source=text, target=text, train_rows=whole, test_rows=whole, train_sha256=text, test_sha256=text)
 documents = {
     Metadata: st.builds(
         Metadata,
@@ -71,7 +74,12 @@ documents = {
         network=st.none() | st.builds(Network, class_name=text, arguments=named(scalars | few(whole))),
     ),
     Golden: st.builds(
-        Golden, tolerance=real, columns=few(text), rows=few(few(real | text | st.none())), label=few(label), probabilities=few(few(real))
+        Golden,
+        tolerance=real,
+        columns=few(text),
+        rows=few(few(real | text | st.none())),
+        label=few(label),
+        probabilities=few(few(real)),
     ),
     Schema: st.builds(
         Schema,
@@ -167,7 +175,7 @@ def test_a_spoilt_metadata_json_names_the_field(workspace: Workspace, change: Ca
 def test_a_folder_that_is_no_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no such folder"):
         metadata.read(tmp_path / "absent")
-    with pytest.raises(BadInput, match="has no metadata.json, so it is no published version"):
+    with pytest.raises(BadInput, match=r"has no metadata.json, so it is no published version"):
         metadata.read(tmp_path)
 
 

@@ -112,7 +112,9 @@ def test_weights_that_do_not_fit_are_refused(change: Callable[[dict[str, torch.T
         rebuild(NETWORK, state)
 
 
-@pytest.mark.parametrize("network", [None, Network(class_name="Module", arguments={}), Network(class_name="os.system", arguments={})])
+@pytest.mark.parametrize(
+    "network", [None, Network(class_name="Module", arguments={}), Network(class_name="os.system", arguments={})]
+)
 def test_only_known_classes_are_built(network: Network | None) -> None:
     with pytest.raises(BadInput, match=r"is not known; isoform\.networks has: SimpleClassifier"):
         build(network)

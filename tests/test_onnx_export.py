@@ -22,7 +22,7 @@ from isoform.formats import joblib, pickle, state_dict
 from isoform.formats import onnx as onnx_format
 from isoform.loading import Model
 from isoform.metadata import Config
-from isoform.rows import Columns, canonical
+from isoform.rows import Columns, canonical, take
 from pipeline import onnx_sklearn, onnx_torch
 from pipeline.params import Onnx
 
@@ -87,8 +87,14 @@ def exported(workspace: Workspace, model: str, pinned: Onnx = PINNED) -> onnx.Mo
     return onnx_torch.export(state_dict.load(workspace.file(model, "state_dict").read_bytes(), config), config, pinned)
 
 
+def allowed_opsets() -> list[int]:
+    """Return the lowest and the highest opset that params.yaml may name."""
+    limits = Onnx.model_fields["opset"].metadata
+    return [limit for entry in limits for limit in (getattr(entry, "ge", None), getattr(entry, "le", None)) if limit]
+
+
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("opset", [18, 19, 20, 21])
+@pytest.mark.parametrize("opset", allowed_opsets())
 def test_every_opset_that_params_allow_answers_alike(model: str, opset: int, published: Callable[[str], Workspace]) -> None:
     workspace = published("mixed")
     made = exported(workspace, model, Onnx(opset=opset, ir_version=10))
@@ -116,6 +122,30 @@ def test_a_network_in_training_mode_is_exported_without_dropout(published: Calla
     assert onnx_format.dump(made) == workspace.file("network", "onnx").read_bytes()
 
 
+class Reshaping(nn.Module):
+    """It asks how many rows there are, which an exporter may take for a constant."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.arange(8.0).reshape(4, 2) / 10)
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        rows = numeric.shape[0]
+        known = torch.nan_to_num(numeric).clamp(-3, 3)
+        return (known.reshape(rows * 4, 1) * self.weight.repeat(rows, 1)).reshape(rows, 4, 2).sum(dim=1)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 60])
+def test_the_number_of_rows_is_not_frozen(rows: int, published: Callable[[str], Workspace]) -> None:
+    workspace = published("mixed")
+    config = workspace.config("network")
+    network = Reshaping()
+    session = onnx_format.load(onnx_format.dump(onnx_torch.export(network, config, PINNED)))
+    columns = take(workspace.test_rows()[0], slice(rows))
+    expected = networks.predict_proba(network, columns, config)
+    np.testing.assert_allclose(onnx_format.predict_proba(session, columns), expected, atol=1e-6, rtol=0)
+
+
 class Unexportable(nn.Module):
     """Its way depends on the numbers it gets, which no graph can hold."""
 
@@ -129,7 +159,7 @@ class Unexportable(nn.Module):
 
 def test_a_network_that_cannot_be_exported_is_one_line(published: Callable[[str], Workspace]) -> None:
     config = published("mixed").config("network")
-    with pytest.raises(BadInput, match="model 'network': torch cannot export Unexportable .*; use operators that ONNX has"):
+    with pytest.raises(BadInput, match=r"model 'network': torch cannot export Unexportable .*; use operators that ONNX has"):
         onnx_torch.export(Unexportable(), config, PINNED)
 
 
@@ -149,7 +179,7 @@ def test_an_estimator_without_a_converter_is_one_line(published: Callable[[str],
     config = workspace.config("forest")
     fitted: Pipeline = joblib.load(workspace.file("forest", "joblib").read_bytes(), config)
     odd = Pipeline([fitted.steps[0], ("model", Odd().fit(None, [0, 1]))])
-    with pytest.raises(BadInput, match="model 'forest': skl2onnx cannot convert Odd .*; choose another"):
+    with pytest.raises(BadInput, match=r"model 'forest': skl2onnx cannot convert Odd .*; choose another"):
         onnx_sklearn.export(odd, config, PINNED)
 
 
@@ -209,4 +239,7 @@ def test_canonical_rows_are_what_the_graph_makes_of_raw_ones(pairs: dict[str, tu
     feeds = {name: np.array(cells, dtype=np.float32 if name[0] == "n" else object).reshape(-1, 1) for name, cells in raw.items()}
     for _, model in pairs.values():
         bare = model.native.run(["probabilities"], feeds)[0]
-        assert bare.tobytes() == model.module.predict_proba(model.native, canonical(raw, config.numeric, config.categorical), config).tobytes()
+        assert (
+            bare.tobytes()
+            == model.module.predict_proba(model.native, canonical(raw, config.numeric, config.categorical), config).tobytes()
+        )

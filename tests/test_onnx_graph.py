@@ -29,18 +29,19 @@ CONFIG = Config(
 
 
 def joined_core(numeric: int = 2, categories: int = 1) -> onnx.ModelProto:
-    """Return a core that lays its inputs open: probabilities are the sums of both inputs."""
+    """Return a core that lays its inputs open: the first number, ten times the second, … and the same of the indices."""
     inputs = [
         helper.make_tensor_value_info("numeric", TensorProto.FLOAT, ["N", numeric]),
         helper.make_tensor_value_info("categories", TensorProto.INT64, ["N", categories]),
     ]
     nodes = [
-        helper.make_node("ReduceSum", ["numeric", "axis"], ["left"], keepdims=1, name="/home/somebody/model.py:12"),
+        helper.make_node("MatMul", ["numeric", "tens"], ["left"], name="/home/somebody/model.py:12"),
         helper.make_node("Cast", ["categories"], ["indices"], to=TensorProto.FLOAT, doc_string="line 5"),
-        helper.make_node("ReduceSum", ["indices", "axis"], ["right"], keepdims=1),
+        helper.make_node("MatMul", ["indices", "places"], ["right"]),
         helper.make_node("Concat", ["left", "right"], ["p"], axis=1),
     ]
-    return core(nodes, inputs, {"axis": np.array([1])})
+    tens = np.array([[1], [10], [100]], dtype=np.float32)
+    return core(nodes, inputs, {"tens": tens[:numeric], "places": tens[:categories]})
 
 
 def column_core() -> onnx.ModelProto:
@@ -51,7 +52,9 @@ def column_core() -> onnx.ModelProto:
         helper.make_tensor_value_info("third", TensorProto.STRING, ["N", 1]),
     ]
     nodes = [
-        helper.make_node("LabelEncoder", ["third"], ["code"], domain="ai.onnx.ml", keys_strings=["red"], values_floats=[7.0], default_float=0.0),
+        helper.make_node(
+            "LabelEncoder", ["third"], ["code"], domain="ai.onnx.ml", keys_strings=["red"], values_floats=[7.0], default_float=0.0
+        ),
         helper.make_node("Add", ["first", "code"], ["sum"]),
         helper.make_node("Concat", ["sum", "second"], ["p"], axis=1),
     ]
@@ -79,8 +82,8 @@ def run(model: onnx.ModelProto, **columns: list[Any]) -> dict[str, np.ndarray]:
 
 def test_numbers_side_by_side_and_text_as_indices_reach_a_joined_core() -> None:
     model = assemble(joined_core(), CONFIG, PINNED, joined=True, probabilities="p")
-    found = run(model, a=[1, 2, 4], b=[0.5, 0, 0], c=["red", "žlutá", "unseen"])
-    assert found["probabilities"].tolist() == [[1.5, 2], [2, 3], [4, 0]]
+    found = run(model, a=[1, 2, 4], b=[0.5, 0, 3], c=["red", "žlutá", "unseen"])
+    assert found["probabilities"].tolist() == [[6, 2], [2, 3], [34, 0]]
 
 
 def test_each_column_reaches_a_core_of_columns() -> None:
@@ -111,15 +114,17 @@ def test_classes_that_are_text_become_text() -> None:
 
 @pytest.mark.parametrize(("numeric", "categorical"), [(["a"], []), ([], ["c"]), (["a", "b"], ["c", "d"])])
 def test_a_table_may_have_one_kind_of_column_only(numeric: list[str], categorical: list[str]) -> None:
-    config = dataclasses.replace(CONFIG, numeric=numeric, categorical=categorical, categories=dict.fromkeys(categorical, ["red"]))
+    config = dataclasses.replace(
+        CONFIG, numeric=numeric, categorical=categorical, categories={name: ["red"] for name in categorical}
+    )
     model = assemble(joined_core(len(numeric), len(categorical)), config, PINNED, joined=True, probabilities="p")
     columns = {name: [1.0, np.nan] for name in numeric} | {name: ["red", ""] for name in categorical}
     found = run(model, **columns)["probabilities"]
     assert found.shape == (2, 2)
-    assert found[0].tolist() == [len(numeric), len(categorical)]
+    assert found[0].tolist() == [[0, 1, 11][len(numeric)], [0, 1, 11][len(categorical)]]
 
 
-NAMES = ["numeric", "categories", "axis", "p", "left", "cat", "mean", "first", "a b", "ž", "x.y", "x:0", "", "N", "probability"]
+NAMES = ["numeric", "categories", "tens", "p", "left", "cat", "mean", "first", "a b", "ž", "x.y", "x:0", "", "N", "probability"]
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name])

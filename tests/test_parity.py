@@ -31,7 +31,9 @@ def changed(row: int, change: Callable[[np.ndarray], np.ndarray | float]) -> Ans
     return answer
 
 
-def compared(answer: Answer, name: str = "onnx", picked: tuple[int, ...] = (2, 5, 7), batches: tuple[int, ...] = (1, 2)) -> parity.Parity:
+def compared(
+    answer: Answer, name: str = "onnx", picked: tuple[int, ...] = (2, 5, 7), batches: tuple[int, ...] = (1, 2)
+) -> parity.Parity:
     expected = reference_answers(truth, COLUMNS, np.array(picked), batches)
     return compare(name, answer, COLUMNS, expected, "reference")
 
@@ -109,7 +111,9 @@ def test_rows_answered_in_another_order_are_refused() -> None:
         compared(lambda columns: truth(columns)[::-1])
 
 
-@pytest.mark.parametrize("answer", [lambda c: truth(c)[:, :1], lambda c: truth(c)[:-1], lambda c: truth(c)[None], lambda c: truth(c)[:, 1]])
+@pytest.mark.parametrize(
+    "answer", [lambda c: truth(c)[:, :1], lambda c: truth(c)[:-1], lambda c: truth(c)[None], lambda c: truth(c)[:, 1]]
+)
 def test_an_answer_of_another_shape_is_refused(answer: Answer) -> None:
     with pytest.raises(CheckFailed, match="answers with shape"):
         compared(answer)

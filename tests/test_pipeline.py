@@ -70,9 +70,9 @@ def test_each_stage_declares_exactly_the_parameters_it_looks_at(built: Path) -> 
 
 
 def test_the_network_reruns_alone_and_comes_back_from_the_run_cache(repository: Path) -> None:
-    edit(repository / "params.yaml", {"hidden: 256": "hidden: 32"})
+    edit(repository / "params.yaml", {"hidden: 128": "hidden: 32"})
     assert {stage.split("@")[-1] for stage in ran(run(repository, "dvc", "repro"))} == {TORCH}
-    edit(repository / "params.yaml", {"hidden: 32": "hidden: 256"})
+    edit(repository / "params.yaml", {"hidden: 32": "hidden: 128"})
     back = run(repository, "dvc", "repro")
     assert f"Stage 'train_torch@{TORCH}' is cached" in back
     assert not any(stage.startswith(("train_", "export_", "convert_")) for stage in ran(back))

@@ -14,10 +14,19 @@ from isoform.rows import canonical, count, numbers, take, texts
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 number_cells = (
-    st.none() | st.floats() | st.integers() | st.booleans() | st.floats(width=32).map(np.float32) | st.just(10**400) | st.just(pd.NA)
+    st.none()
+    | st.floats()
+    | st.integers()
+    | st.booleans()
+    | st.floats(width=32).map(np.float32)
+    | st.just(10**400)
+    | st.just(pd.NA)
 )
 text_cells = (
-    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")) | st.none() | st.just(float("nan")) | st.just(pd.NA)
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+    | st.none()
+    | st.just(float("nan"))
+    | st.just(pd.NA)
 )
 tables = st.lists(st.tuples(number_cells, text_cells), max_size=20)
 
@@ -60,7 +69,9 @@ def test_a_missing_text_is_the_empty_text(missing: Any) -> None:
     assert texts([missing, "a"], "t").tolist() == ["", "a"]
 
 
-@pytest.mark.parametrize("dtype", ["bool", "int8", "uint64", "float16", "float32", "float64", "Int64", "Float32", "boolean", object])
+@pytest.mark.parametrize(
+    "dtype", ["bool", "int8", "uint64", "float16", "float32", "float64", "Int64", "Float32", "boolean", object]
+)
 def test_numeric_columns_of_every_type_are_taken(dtype: Any) -> None:
     frame = pd.DataFrame({"n": pd.Series([0, 1], dtype=dtype)})
     assert canonical(frame, ["n"], [])["n"].tolist() == [0.0, 1.0]
@@ -104,13 +115,13 @@ def test_take_picks_the_same_rows_of_every_column() -> None:
     "cell", ["1", "", b"1", [1], {}, 1j, np.complex64(1), Decimal(1), np.datetime64("2020-01-01"), pd.Timestamp("2020-01-01")]
 )
 def test_what_is_no_number_is_refused_naming_column_and_row(cell: Any) -> None:
-    with pytest.raises(BadInput, match="column 'age', row 1: holds a .*; give a number or null"):
+    with pytest.raises(BadInput, match=r"column 'age', row 1: holds a .*; give a number or null"):
         canonical([{"age": 1}, {"age": cell}], ["age"], [])
 
 
 @pytest.mark.parametrize("cell", [1, 1.5, np.inf, True, b"a", ["a"], pd.Timestamp("2020-01-01"), Decimal(1), np.bytes_(b"a")])
 def test_what_is_no_text_is_refused_naming_column_and_row(cell: Any) -> None:
-    with pytest.raises(BadInput, match="column 'town', row 1: holds a .*; give text or null"):
+    with pytest.raises(BadInput, match=r"column 'town', row 1: holds a .*; give text or null"):
         canonical([{"town": "a"}, {"town": cell}], [], ["town"])
 
 
@@ -131,7 +142,7 @@ def test_text_that_a_runtime_would_cut_or_refuse_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("array", [np.array(["1"]), np.array([b"1"]), np.array(["2020-01-01"], dtype="M8[D]"), np.array([1j])])
 def test_arrays_of_another_type_are_refused(array: np.ndarray) -> None:
-    with pytest.raises(BadInput, match="column 'n': holds .*; give numbers"):
+    with pytest.raises(BadInput, match=r"column 'n': holds .*; give numbers"):
         numbers(array, "n")
 
 
@@ -161,5 +172,5 @@ def test_a_column_that_stands_twice_is_refused() -> None:
 
 @pytest.mark.parametrize("rows", ["text", b"bytes", 5, None, {1, 2}, [1], [["n"]], ["n"], iter([])])
 def test_rows_of_another_kind_are_refused(rows: Any) -> None:
-    with pytest.raises(BadInput, match="rows|row 0"):
+    with pytest.raises(BadInput, match=r"rows|row 0"):
         canonical(rows, ["n"], [])

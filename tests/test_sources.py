@@ -1,7 +1,6 @@
 """pipeline.sources: the shipped tables, joined as their docstrings say."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,8 @@ from pipeline.sources import flights, synthetic
 from stages import fetch
 
 HEADERS = {
-    "flights.csv": "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,carrier,tailnum,origin,time_hour",
+    "flights.csv": "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,"
+    "carrier,tailnum,origin,time_hour",
     "weather.csv": "origin,time_hour,temp,humid,wind_dir,wind_speed,precip,pressure,visib",
     "planes.csv": "tailnum,year,manufacturer,engine,seats",
 }
@@ -90,7 +90,7 @@ def test_a_shipped_file_that_is_not_the_pinned_one_is_refused(monkeypatch: pytes
     monkeypatch.setitem(flights.SHIPPED, "planes.csv", "0" * 64)
     with pytest.raises(CheckFailed, match=r"planes\.csv: is not the file this repository was built on"):
         flights.fetch(tmp_path)
-    assert "planes.csv" not in os.listdir(tmp_path)
+    assert not (tmp_path / "planes.csv").exists()
 
 
 def test_a_package_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,7 +63,7 @@ def test_bytes_of_another_kind_are_refused(tmp_path: Path, suffix: str, content:
 
 @pytest.mark.parametrize("suffix", ["", ".txt", ".CSV", ".gz"])
 def test_another_suffix_is_refused(tmp_path: Path, suffix: str) -> None:
-    with pytest.raises(BadInput, match="give one of .csv, .jsonl, .parquet"):
+    with pytest.raises(BadInput, match=r"give one of .csv, .jsonl, .parquet"):
         read(write(tmp_path / f"rows{suffix}", "n\n1\n"), ["n"], [])
 
 
@@ -91,7 +91,9 @@ def test_a_text_spelt_as_a_missing_number_stays_text(tmp_path: Path) -> None:
     assert read(write(tmp_path / "rows.csv", "\n".join(["t", *cells])), [], ["t"]) == {"t": cells}
 
 
-@pytest.mark.parametrize("text", ["n,t\n1,a\n", "\ufeffn,t\n1,a\n", "n,t\r\n1,a\r\n", 'n,"t"\n1,"a"', "\n".join(["n,t", "1,a", "", ""])])
+@pytest.mark.parametrize(
+    "text", ["n,t\n1,a\n", "\ufeffn,t\n1,a\n", "n,t\r\n1,a\r\n", 'n,"t"\n1,"a"', "\n".join(["n,t", "1,a", "", ""])]
+)
 def test_common_kinds_of_csv_are_read(tmp_path: Path, text: str) -> None:
     assert read(write(tmp_path / "rows.csv", text), ["n"], ["t"]) == {"n": [1.0], "t": ["a"]}
 

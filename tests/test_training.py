@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import REPOSITORY, SEED, Workspace, settings
+from builders import REPOSITORY, SEED, THREADS, Workspace, settings
 
 from isoform.errors import BadInput
 from isoform.formats import checkpoint as checkpoint_format
@@ -36,13 +36,13 @@ class Task:
     targets: np.ndarray
 
     def start(self) -> training.State:
-        determinism.seed_torch(SEED, 2)
+        determinism.seed_torch(SEED, THREADS)
         numeric = torch.from_numpy(np.stack([self.columns[name] for name in self.config.numeric], axis=1))
         return training.start(self.config, Training(**HYPERPARAMETERS), numeric, SEED)
 
     def run(self, scratch: Path, epochs: int, fingerprint: str = "ours", **changes: Any) -> tuple[bytes, bytes, bytes]:
         """Train, or go on, and return the files: state_dict, full model, checkpoint."""
-        determinism.seed_torch(SEED, 2)
+        determinism.seed_torch(SEED, THREADS)
         hyperparameters = Training(**{**HYPERPARAMETERS, "epochs": epochs, **changes})
         network, last = training.train(
             self.columns, self.targets, self.config, hyperparameters, SEED, scratch=scratch, fingerprint=fingerprint
@@ -151,10 +151,10 @@ def test_a_checkpoint_that_ends_elsewhere_is_refused(task: Task, tmp_path: Path)
         task.run(tmp_path, 4)
 
 
-@pytest.mark.parametrize("changes", [{"batch_size": 33}, {"learning_rate": 0.02}, {"weight_decay": 0.5}, {"learning_rate_decay": 0.5}])
-def test_every_hyperparameter_is_used(
-    changes: dict[str, Any], task: Task, straight: tuple[bytes, ...], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    "changes", [{"batch_size": 33}, {"learning_rate": 0.02}, {"weight_decay": 0.5}, {"learning_rate_decay": 0.5}]
+)
+def test_every_hyperparameter_is_used(changes: dict[str, Any], task: Task, straight: tuple[bytes, ...], tmp_path: Path) -> None:
     assert task.run(tmp_path, 4, **changes)[0] != straight[0]
 
 
@@ -199,10 +199,45 @@ def kill_midway(workspace: Workspace) -> int:
     return max(int(path.stem.removeprefix("epoch-")) for path in scratch.glob("epoch-*.pt"))
 
 
-def set_epochs(workspace: Workspace, epochs: int) -> None:
+def set_epochs(workspace: Workspace, epochs: int, change: Callable[[Any], object] = lambda content: None) -> None:
     content = settings("mixed")
     content["models"]["torch"]["network"]["hyperparameters"]["training"]["epochs"] = epochs
+    change(content)
     workspace.write_params(content)
+
+
+def hyperparameters(content: Any) -> Any:
+    return content["models"]["torch"]["network"]["hyperparameters"]
+
+
+CHANGES: dict[str, Callable[[Any], object]] = {
+    "seed": lambda content: content.update(seed=SEED + 1),
+    "threads": lambda content: content.update(threads=THREADS + 1),
+    "dropout": lambda content: hyperparameters(content)["network"].update(dropout=0.1),
+    "hidden": lambda content: hyperparameters(content)["network"].update(hidden=9),
+    "batch_size": lambda content: hyperparameters(content)["training"].update(batch_size=31),
+    "learning_rate": lambda content: hyperparameters(content)["training"].update(learning_rate=0.02),
+    "weight_decay": lambda content: hyperparameters(content)["training"].update(weight_decay=0.5),
+    "learning_rate_decay": lambda content: hyperparameters(content)["training"].update(learning_rate_decay=0.5),
+    "the split": lambda content: content["data"].update(test_share=0.3),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_training_depends_on_keeps_old_checkpoints_out(change: str, workspace: Workspace, caplog: Any) -> None:
+    set_epochs(workspace, 3, CHANGES[change])
+    workspace.prepare()
+    with caplog.at_level("INFO"):
+        workspace.train("network")
+    assert "epoch-000002.pt is from other data, parameters, code or libraries: not used" in caplog.text
+    assert "epoch 1 of 3" in caplog.text
+
+
+def test_more_epochs_and_rarer_checkpoints_go_on(workspace: Workspace, caplog: Any) -> None:
+    set_epochs(workspace, 3, lambda content: hyperparameters(content)["training"].update(checkpoint_every=3))
+    with caplog.at_level("INFO"):
+        workspace.train("network")
+    assert "resumed after epoch 2 of 3" in caplog.text
 
 
 def test_a_killed_process_is_gone_on_from(workspace: Workspace, published: Callable[[str], Workspace], caplog: Any) -> None:
