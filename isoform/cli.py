@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import os
 import sys
 from pathlib import Path
 
@@ -13,9 +14,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 when a check fails, 2 when the input or the call is wrong."""
     options = _parser().parse_args(arguments)
     try:
-        return errors.run(lambda: options.command(options), debug=options.debug)
-    except BrokenPipeError:  # `isoform predict … | head`
-        sys.stderr.close()
+        status = errors.run(lambda: options.command(options), debug=options.debug)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # `isoform predict … | head`: the reader has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
@@ -56,7 +59,8 @@ def verify(options: argparse.Namespace) -> int:
         for finding in check(folder, trust_pickle=options.trust_pickle, present_only=options.present_only):
             if finding.text.startswith("error: "):
                 print(finding.text, file=sys.stderr)
-            print(f"  {'ok ' if finding.ok else 'BAD'} {finding.name:<12} {finding.text.removeprefix('error: ')}")
+            text = errors.printable(f"{finding.name:<12} {finding.text.removeprefix('error: ')}")
+            print(f"  {'ok ' if finding.ok else 'BAD'} {text}")
             bad += not finding.ok
     print(f"{len(folders)} version{'s' * (len(folders) != 1)}, {bad or 'no'} bad file{'s' * (bad != 1)}")
     return int(bad > 0)

@@ -25,9 +25,7 @@ class IsoformError(Exception):
         super().__init__(where, reason, action)
 
     def __str__(self) -> str:
-        # Names and reasons may quote a hostile file: no control character reaches the terminal.
-        line = " ".join(f"{self.where}: {self.reason}; {self.action}".split())
-        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+        return printable(" ".join(f"{self.where}: {self.reason}; {self.action}".split()))
 
 
 class BadInput(IsoformError):
@@ -38,6 +36,11 @@ class BadInput(IsoformError):
 
 class CheckFailed(IsoformError):
     """A check ran and its answer is no."""
+
+
+def printable(text: str) -> str:
+    """Return `text` with control characters and lone surrogates escaped: it may quote a hostile file."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def run(main: Callable[[], int | None], *, debug: bool = False) -> int:

@@ -7,13 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from isoform import metadata as documents
-from isoform.errors import BadInput
+from isoform.errors import BadInput, printable
 from isoform.formats import FORMATS
 from isoform.integrity import read_bytes, sha256
 
 
 def inspect(path: Path) -> Iterator[str]:
-    """Yield lines that describe the version folder or the model file at `path`. Raises `BadInput`."""
+    """Yield printable lines that describe the version folder or the model file at `path`. Raises `BadInput`."""
+    for line in _describe(path):
+        yield printable(line)
+
+
+def _describe(path: Path) -> Iterator[str]:
     if path.is_dir():
         yield from _inspect_folder(path)
     else:
@@ -83,9 +88,11 @@ def _inspect_onnx(path: Path, data: bytes) -> Iterator[str]:
 def _inspect_safetensors(path: Path, data: bytes) -> Iterator[str]:
     try:
         (header_bytes,) = struct.unpack("<Q", data[:8])
-        header: dict[str, Any] = json.loads(data[8 : 8 + header_bytes])
-    except (struct.error, ValueError, RecursionError, MemoryError) as error:
+        header: Any = json.loads(data[8 : 8 + header_bytes])
+    except (struct.error, ValueError, RecursionError, MemoryError, OverflowError) as error:
         raise BadInput(path, f"is not safetensors ({error})", "rebuild it with 'dvc repro'") from None
+    if not isinstance(header, dict) or 8 + header_bytes > len(data):
+        raise BadInput(path, "is not safetensors (its header is no object within the file)", "rebuild it with 'dvc repro'")
     for name, tensor in header.items():
         if name == "__metadata__":
             yield f"  metadata  {json.dumps(tensor, ensure_ascii=False)}"

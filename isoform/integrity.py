@@ -31,10 +31,11 @@ def read_bytes(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadInput(path, f"cannot be opened ({reason})", "name a regular file that you may read") from None
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise BadInput(path, "is not a regular file", "name a regular file")
     with open(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise BadInput(path, "is not a regular file", "name a regular file")
         if status.st_size > max_bytes:
             raise BadInput(path, f"holds {status.st_size} bytes, the limit is {max_bytes}", "name a smaller file")
         return file.read(max_bytes + 1)

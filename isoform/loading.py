@@ -61,14 +61,12 @@ def load(folder: str | Path, format: str | None = None, trust_pickle: bool = Fal
         )
     config = read_config(folder, metadata)
     data = read_file(folder, metadata, name)
-    module = open_format(name)
-    return Model(
-        metadata=metadata, config=config, format=name, native=parse_model(folder, metadata, name, data, config), module=module
-    )
+    native = parse_model(folder / metadata.files[name].path, name, data, config)
+    return Model(metadata=metadata, config=config, format=name, native=native, module=open_format(name))
 
 
-def parse_model(folder: Path, metadata: Metadata, name: str, data: bytes, config: Config) -> Any:
-    """Parse verified bytes with their format's own reader; whatever that raises becomes one line."""
+def parse_model(path: Path, name: str, data: bytes, config: Config) -> Any:
+    """Parse the verified content of `path` with the reader of format `name`; whatever that raises becomes one line."""
     module = open_format(name)
     try:
         return module.load(data, config)
@@ -76,7 +74,7 @@ def parse_model(folder: Path, metadata: Metadata, name: str, data: bytes, config
         raise
     except Exception as error:  # the readers share no base class; the cause is kept for --debug
         reason = f"{name} cannot read it ({type(error).__name__}: {str(error)[:200]})"
-        raise BadInput(folder / metadata.files[name].path, reason, "rebuild it with 'dvc repro'") from error
+        raise BadInput(path, reason, "rebuild it with 'dvc repro'") from error
 
 
 def read_file(folder: Path, metadata: Metadata, name: str) -> bytes:

@@ -7,6 +7,7 @@ The dataclasses are the one definition. `metadata.schema.json` beside this file 
 import dataclasses
 import json
 import re
+import sys
 import types
 import typing
 from dataclasses import dataclass
@@ -150,7 +151,7 @@ def parse(kind: type[T], data: bytes, path: Path) -> T:
     unknown or of another type.
     """
     try:
-        document = json.loads(data)
+        document = json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise BadInput(path, f"is not JSON ({error})", REDO) from None
     try:
@@ -173,6 +174,10 @@ def _plain(document: Any) -> Any:
     if dataclasses.is_dataclass(document) and not isinstance(document, type):
         return dataclasses.asdict(document)
     raise TypeError(f"{type(document).__name__} has no JSON form")
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number in JSON")
 
 
 class _Mismatch(Exception):
@@ -198,9 +203,9 @@ def _check(kind: Any, value: Any, at: str) -> Any:
         return [_check(arguments[0], item, f"{at}[{i}]") for i, item in enumerate(value)]
     elif origin is dict and isinstance(value, dict):
         return {key: _check(arguments[1], item, f"{at}.{key}") for key, item in value.items()}
-    elif kind is float and type(value) in (int, float):
+    elif kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
-    elif isinstance(kind, type) and type(value) is kind:
+    elif isinstance(kind, type) and kind is not float and type(value) is kind:
         return value
     expected = getattr(kind, "__name__", None) if isinstance(kind, type) else None
     raise _Mismatch(f"{at} is {json.dumps(value)[:60]}, expected {expected or str(kind).replace('isoform.metadata.', '')}")

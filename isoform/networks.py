@@ -85,7 +85,7 @@ def build(network: Network | None) -> nn.Module:
         raise BadInput(f"network '{name}'", "is not known", f"isoform.networks has: {', '.join(NETWORKS)}")
     try:
         return NETWORKS[network.class_name](**network.arguments)
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"network '{network.class_name}'", f"does not take these arguments ({error})", "correct them") from None
 
 

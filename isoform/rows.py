@@ -122,7 +122,11 @@ def _object_array(cells: Any) -> np.ndarray:
 
 def _is_missing(cell: Any) -> bool:
     # pandas.NA refuses to be compared; its type is recognised by name because pandas is not imported here.
-    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and math.isnan(cell))
+    return (
+        cell is None
+        or type(cell).__name__ in ("NAType", "NaTType")
+        or (isinstance(cell, float | np.floating) and math.isnan(cell))
+    )
 
 
 def _number(cell: Any, name: str, row: int) -> float:

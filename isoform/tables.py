@@ -102,6 +102,8 @@ def _read_parquet(path: Path, data: bytes, numeric: Sequence[str], categorical: 
         for name in [*numeric, *categorical]:
             _position(path, names, name)
         table = file.read(columns=[*numeric, *categorical])
-    except (pa.ArrowException, OSError) as error:
-        raise BadInput(path, f"is not Parquet ({str(error).splitlines()[0]})", "give a Parquet file") from None
-    return {name: table.column(name).to_pylist() for name in table.column_names}
+        return {name: table.column(name).to_pylist() for name in table.column_names}
+    # Arrow's own errors, and those of turning its cells into Python's: text that is no UTF-8, dates beyond year 9999.
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadInput(path, f"is not Parquet of numbers and text ({reason})", "give a Parquet file") from None

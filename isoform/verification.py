@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from isoform import metadata as documents
-from isoform.errors import IsoformError
+from isoform.errors import BadInput, CheckFailed, IsoformError
 from isoform.formats import FORMATS, open_format
 from isoform.loading import answer, parse_model, read_config, read_file, read_golden
 from isoform.metadata import Config, Golden, Metadata
@@ -44,9 +44,19 @@ def verify(folder: Path, *, trust_pickle: bool = False, present_only: bool = Fal
 
 
 def rows_of(golden: Golden, config: Config) -> Columns:
-    """Return the golden rows as canonical columns."""
+    """Return the golden rows as canonical columns; `BadInput` when they are not as long as the columns."""
+    if any(len(row) != len(golden.columns) for row in golden.rows):
+        raise BadInput("golden.json", f"has rows of another length than {len(golden.columns)}", documents.REDO)
     cells = {name: [row[i] for row in golden.rows] for i, name in enumerate(golden.columns)}
     return canonical(cells, config.numeric, config.categorical)
+
+
+def probabilities_of(golden: Golden, config: Config) -> np.ndarray:
+    """Return the expected answers, float32 [N, K]; `BadInput` when there are more or fewer than rows and classes."""
+    rows, classes = len(golden.rows), len(config.classes)
+    if len(golden.probabilities) != rows or any(len(row) != classes for row in golden.probabilities):
+        raise BadInput("golden.json", f"has not {classes} probabilities for each of {rows} rows", documents.REDO)
+    return np.array(golden.probabilities, dtype=np.float32).reshape(rows, classes)
 
 
 def _replay(
@@ -60,15 +70,18 @@ def _replay(
         module = open_format(name)
     except IsoformError as error:
         return True, f"hash ok, not replayed: {error.reason} ({error.action})"
-    native = parse_model(folder, metadata, name, data, config)
-    found = answer(module, native, rows_of(golden, config), config)
-    expected = np.array(golden.probabilities, dtype=np.float32).reshape(found.shape)
+    path = folder / metadata.files[name].path
+    native = parse_model(path, name, data, config)
+    expected = probabilities_of(golden, config)
+    try:
+        found = answer(module, native, rows_of(golden, config), config)
+    except Exception as error:  # each runtime has its own; the cause is kept for --debug
+        raise CheckFailed(path, f"cannot answer the golden rows ({str(error)[:200]})", documents.REDO) from error
+    if found.shape != expected.shape:
+        raise CheckFailed(path, f"answers with shape {found.shape}, golden.json has {expected.shape}", documents.REDO)
     difference = float(np.abs(found - expected).max(initial=0.0))
     flips = int((found.argmax(axis=1) != expected.argmax(axis=1)).sum())
     # `not <=`, so that NaN fails too.
     if not difference <= golden.tolerance or flips:
-        return (
-            False,
-            f"error: {folder / metadata.files[name].path}: golden rows differ by {difference:.2g}, {flips} labels; rebuild it",
-        )
+        raise CheckFailed(path, f"golden rows differ by {difference:.2g}, {flips} labels differ", documents.REDO)
     return True, f"hash ok, {len(expected)} golden rows replayed, largest difference {difference:.1e}"

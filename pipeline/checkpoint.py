@@ -18,6 +18,8 @@ from isoform.formats import state_dict
 from isoform.integrity import read_bytes, sha256, write_atomic
 
 KEPT = 2
+DIGEST_BYTES = 32
+"""Each file in the scratch folder is the SHA-256 of the rest, then the rest."""
 LIBRARIES = ("torch", "numpy")
 CODE = ("isoform/networks.py", "pipeline/training.py", "pipeline/checkpoint.py", "pipeline/determinism.py")
 
@@ -39,7 +41,8 @@ def fingerprint(**consumed: Any) -> str:
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Add `checkpoint` to `folder` and remove all but the newest."""
-    write_atomic(folder / f"epoch-{checkpoint['epoch']:06d}.pt", checkpoint_format.dump(checkpoint))
+    data = checkpoint_format.dump(checkpoint)
+    write_atomic(folder / f"epoch-{checkpoint['epoch']:06d}.checkpoint", hashlib.sha256(data).digest() + data)
     for old in _newest_first(folder)[KEPT:]:
         old.unlink()
 
@@ -54,9 +57,14 @@ def latest(folder: Path, expected_fingerprint: str, *, before_epoch: int) -> Che
     """Return the newest usable checkpoint from before `before_epoch`, or None; the log says why one is not."""
     for path in _newest_first(folder):
         try:
-            checkpoint: Checkpoint = state_dict.read(read_bytes(path))
+            content = read_bytes(path)
+            digest, data = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+            # torch reads a flipped weight without a word.
+            if hashlib.sha256(data).digest() != digest:
+                raise ValueError("its hash does not match")
+            checkpoint: Checkpoint = state_dict.read(data)
             found, epoch = checkpoint["fingerprint"], checkpoint["epoch"]
-        except (IsoformError, RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError):
+        except (IsoformError, RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, pickle.UnpicklingError):
             log.warning("checkpoint %s is damaged: passed over", path)
             continue
         if found != expected_fingerprint:
@@ -67,4 +75,4 @@ def latest(folder: Path, expected_fingerprint: str, *, before_epoch: int) -> Che
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("epoch-*.pt"), reverse=True)
+    return sorted(folder.glob("epoch-*.checkpoint"), reverse=True)

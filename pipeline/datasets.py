@@ -42,13 +42,20 @@ def read_source(data: Data) -> Any:
 
     A folder is the shipped flights; a file is CSV or Parquet. Raises `BadInput`.
     """
-    import pandas as pd
-
     source = Path(data.source)
     if source.is_dir():
         from pipeline.sources import flights
 
         return flights.join(source)
+    try:
+        return _read_file(source, data)
+    except (ValueError, OSError, pa.ArrowException) as error:  # pandas' parsing errors are ValueErrors
+        raise BadInput(source, f"cannot be read ({str(error).splitlines()[0]})", "give well-formed CSV or Parquet") from None
+
+
+def _read_file(source: Path, data: Data) -> Any:
+    import pandas as pd
+
     if source.suffix == ".parquet":
         return pq.read_table(io.BytesIO(read_bytes(source))).to_pandas()
     if source.suffix != ".csv":
@@ -99,7 +106,9 @@ def _labels(column: Any, data: Data) -> np.ndarray:
         )
     values = column.to_numpy()
     labels: np.ndarray
-    if values.dtype.kind in "iub" or (values.dtype.kind == "f" and (values == values.round()).all()):
+    if values.dtype.kind in "iub" or (
+        values.dtype.kind == "f" and (np.abs(values) < 2**53).all() and (values == values.round()).all()
+    ):
         labels = values.astype(np.int64)
     elif values.dtype.kind == "f":
         raise BadInput(data.source, f"'{data.target}' holds fractions", "give classes as integers or text")

@@ -5,6 +5,8 @@ Shapes: N rows, K classes, B bootstrap resamples. `targets` is int64 [N], positi
 are unweighted means over the classes and the curves pool all (row, class) pairs.
 """
 
+import csv
+import io
 from collections.abc import Iterator
 
 import numpy as np
@@ -120,10 +122,12 @@ def _calibration(score: np.ndarray, actual: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _confusion(targets: np.ndarray, predicted: np.ndarray, class_names: list[str]) -> str:
-    lines = ["actual,predicted,rows"]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["actual", "predicted", "rows"])
     for a, actual in enumerate(class_names):
-        lines += [f"{actual},{name},{int(((targets == a) & (predicted == p)).sum())}" for p, name in enumerate(class_names)]
-    return "\n".join(lines) + "\n"
+        writer.writerows([actual, name, int(((targets == a) & (predicted == p)).sum())] for p, name in enumerate(class_names))
+    return buffer.getvalue()
 
 
 def _csv(header: str, *columns: np.ndarray) -> str:

@@ -41,6 +41,9 @@ def assemble(core: ModelProto, config: Config, onnx_params: Onnx, *, joined: boo
         helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(config.classes)]),
     ]
     graph = helper.make_graph(nodes, config.model_name, inputs, outputs, [*core.graph.initializer, *_constants(config)])
+    used_names = {name for level in _graphs(graph) for node in level.node for name in node.input}
+    for unused in [constant for constant in graph.initializer if constant.name not in used_names]:
+        graph.initializer.remove(unused)
     domains = {"": onnx_params.opset} | {
         entry.domain: entry.version for entry in core.opset_import if entry.domain not in ("", "ai.onnx")
     }
@@ -127,19 +130,29 @@ def _constants(config: Config) -> list[TensorProto]:
 
 
 def _prefix(graph: GraphProto) -> None:
-    """Put `/core` before every name of the top-level graph. Empty names (absent optional inputs) stay."""
+    """Put `/core` before every name, in the branches of If and Loop too. Empty names (absent inputs) stay."""
 
     def renamed(name: str) -> str:
         return f"{CORE}/{name}" if name else name
 
-    for value in [*graph.input, *graph.output, *graph.initializer]:
-        value.name = renamed(value.name)
-    for position, node in enumerate(graph.node):
-        node.input[:] = map(renamed, node.input)
-        node.output[:] = map(renamed, node.output)
-        # Exporters name nodes after source lines or counters; the position is as good and always the same.
-        node.name = f"{CORE}/{node.op_type}_{position}"
-    del graph.value_info[:]
+    for level in _graphs(graph):
+        for value in [*level.input, *level.output, *level.initializer]:
+            value.name = renamed(value.name)
+        for position, node in enumerate(level.node):
+            node.input[:] = map(renamed, node.input)
+            node.output[:] = map(renamed, node.output)
+            # Exporters name nodes after source lines or counters; the position is as good and always the same.
+            node.name = f"{CORE}/{node.op_type}_{position}"
+        del level.value_info[:]
+
+
+def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """Yield `graph` and every graph inside its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in [attribute.g, *attribute.graphs] if attribute.HasField("g") else attribute.graphs:
+                yield from _graphs(inner)
 
 
 def _strip(message: Message) -> None:

@@ -52,7 +52,7 @@ class Data(Section):
 
 
 class Onnx(Section):
-    opset: Annotated[int, Field(ge=18, le=26)]
+    opset: Annotated[int, Field(ge=18, le=22)]
     ir_version: Annotated[int, Field(ge=8, le=10)]
 
 
@@ -158,10 +158,12 @@ def _add_core_schema() -> None:
     for tag, pattern, first in (
         ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
         ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
-        ("int", r"^[-+]?(?:0|[1-9][0-9]*)$", list("-+0123456789")),
+        ("int", r"^[-+]?[0-9]+$", list("-+0123456789")),
         ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", list("-+.0123456789")),
     ):
         _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), first)
+    # YAML 1.1 would read 010 as eight.
+    _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
 
 
 _add_core_schema()

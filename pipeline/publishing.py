@@ -7,13 +7,13 @@ import json
 import platform
 from collections.abc import Mapping
 from importlib import metadata as installed
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pydantic
 
 from isoform.integrity import sha256
-from isoform.metadata import Cell, Config, Data, Estimate, File, Golden, Metadata, Parity, Tensor
+from isoform.metadata import Cell, Config, Data, Estimate, File, Golden, Metadata, Parity, Tensor, parse, to_json
 from isoform.rows import Columns, count, take
 from pipeline import parity
 from pipeline.datasets import Schema
@@ -104,7 +104,7 @@ def build_metadata(
         },
     )
     # The dataclasses do not check themselves: no document is published that a reader would refuse.
-    return pydantic.TypeAdapter(Metadata).validate_python(document)
+    return parse(Metadata, to_json(document).encode(), Path("metadata.json"))
 
 
 def environment(kind: Kind) -> dict[str, str]:
@@ -116,6 +116,8 @@ def environment(kind: Kind) -> dict[str, str]:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of metadata.json; isoform/metadata.schema.json holds it."""
+    import pydantic
+
     return pydantic.TypeAdapter(Metadata).json_schema()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from isoform.formats import FORMATS, open_format
 from isoform.integrity import read_bytes, write_atomic
-from isoform.loading import answer
+from isoform.loading import answer, parse_model
 from isoform.metadata import Config, Estimate, Parity, to_json
 from isoform.rows import Columns
 from pipeline import configs, datasets, determinism, layout, metrics, params, parity, publishing
@@ -43,12 +43,13 @@ def validate(
     return expected[0][1], parities
 
 
-def reload(kind: Kind, contents: Mapping[str, bytes], config: Config) -> dict[str, Answer]:
+def reload(kind: Kind, folder: Path, contents: Mapping[str, bytes], config: Config) -> dict[str, Answer]:
     """Parse every format from its bytes and return how to ask each."""
     answers: dict[str, Answer] = {}
     for name in FORMATS_OF[kind]:
         module = open_format(name)
-        answers[name] = partial(_ask, module, module.load(contents[name], config), config)
+        native = parse_model(folder / FORMATS[name].filename, name, contents[name], config)
+        answers[name] = partial(_ask, module, native, config)
     return answers
 
 
@@ -68,7 +69,7 @@ def main(kind: Kind, name: str) -> None:
     contents = {entry: read_bytes(folder / FORMATS[entry].filename) for entry in FORMATS_OF[kind]}
     if kind == "torch":
         determinism.seed_torch(settings.seed, settings.threads)
-    answers = reload(kind, contents, config)
+    answers = reload(kind, folder, contents, config)
     reference = parity.REFERENCE[kind]
     probabilities, parities = validate(answers, columns, reference, settings.evaluation, settings.seed)
 

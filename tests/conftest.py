@@ -15,7 +15,7 @@ pin_environment()
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 import builders
 import pytest
@@ -52,3 +52,15 @@ def workspace(published: Callable[[str], Workspace], tmp_path: Path) -> Workspac
     copy = tmp_path / "workspace"
     shutil.copytree(published("mixed").root, copy)
     return Workspace(copy)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail in CI what a newcomer's machine may skip: there, nothing may be missing."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} would skip, and in CI nothing may: {report.longrepr}"
+    return report

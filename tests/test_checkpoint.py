@@ -1,5 +1,6 @@
 """pipeline.checkpoint: the newest two are kept, a damaged one is passed over, a foreign one is never used."""
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,12 @@ def names(folder: Path) -> list[str]:
 
 
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:
-    assert names(filled(tmp_path, 2, 4, 9, 10, 12)) == ["epoch-000010.pt", "epoch-000012.pt"]
+    assert names(filled(tmp_path, 2, 4, 9, 10, 12)) == ["epoch-000010.checkpoint", "epoch-000012.checkpoint"]
 
 
 def test_an_ended_training_keeps_its_last(tmp_path: Path) -> None:
     checkpoints.keep_last(filled(tmp_path, 9, 10))
-    assert names(tmp_path) == ["epoch-000010.pt"]
+    assert names(tmp_path) == ["epoch-000010.checkpoint"]
 
 
 def test_the_newest_from_before_the_epoch_is_used(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_what_was_saved_is_what_is_read(tmp_path: Path) -> None:
     checkpoints.save(tmp_path, sample(3))
     found = checkpoints.latest(tmp_path, "ours", before_epoch=9) or {}
     assert found["model_state_dict"]["w"].tolist() == [3.0] * 3
-    assert (tmp_path / "epoch-000003.pt").read_bytes() == checkpoint_format.dump(sample(3))
+    assert (tmp_path / "epoch-000003.checkpoint").read_bytes()[checkpoints.DIGEST_BYTES :] == checkpoint_format.dump(sample(3))
 
 
 def test_one_of_another_fingerprint_is_not_used_and_the_log_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -58,7 +59,7 @@ def test_one_of_another_fingerprint_is_not_used_and_the_log_says_why(tmp_path: P
     checkpoints.save(tmp_path, sample(4, "theirs"))
     with caplog.at_level(logging.WARNING):
         assert (checkpoints.latest(tmp_path, "ours", before_epoch=9) or {})["epoch"] == 2
-    assert "epoch-000004.pt is from other data, parameters, code or libraries: not used" in caplog.text
+    assert "epoch-000004.checkpoint is from other data, parameters, code or libraries: not used" in caplog.text
 
 
 class Canary:
@@ -71,7 +72,12 @@ class Canary:
         return Path.mkdir, (self.path,)
 
 
+def signed(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest() + data
+
+
 def damaged(kind: str, whole: bytes, canary: Path) -> bytes:
+    """Return a file in the place of `whole`; those that are `signed` have the right hash."""
     flipped = bytearray(whole)
     flipped[whole.index(torch.full((3,), 4.0).numpy().tobytes())] ^= 1  # in the weights, which torch.load believes
     return {
@@ -80,37 +86,52 @@ def damaged(kind: str, whole: bytes, canary: Path) -> bytes:
         "nearly whole": whole[:-1],
         "flipped": bytes(flipped),
         "text": b"<html>not found</html>",
-        "no zip": b"\x80\x02}q\0.",
-        "a list": checkpoint_format.dump([1, 2]),  # type: ignore[arg-type]
-        "None": checkpoint_format.dump(None),  # type: ignore[arg-type]
-        "no epoch": checkpoint_format.dump({"fingerprint": "ours"}),
-        "code": checkpoint_format.dump({"fingerprint": Canary(canary)}),
+        "no content": signed(b""),
+        "no zip": signed(b"\x80\x02}q\0."),
+        "half a zip": signed(whole[32 : len(whole) // 2]),
+        "a list": signed(checkpoint_format.dump([1, 2])),  # type: ignore[arg-type]
+        "None": signed(checkpoint_format.dump(None)),  # type: ignore[arg-type]
+        "no epoch": signed(checkpoint_format.dump({"fingerprint": "ours"})),
+        "code": signed(checkpoint_format.dump({"fingerprint": Canary(canary)})),
     }[kind]
 
 
-KINDS = ("empty", "cut", "nearly whole", "flipped", "text", "no zip", "a list", "None", "no epoch", "code")
+KINDS = (
+    "empty",
+    "cut",
+    "nearly whole",
+    "flipped",
+    "text",
+    "no content",
+    "no zip",
+    "half a zip",
+    "a list",
+    "None",
+    "no epoch",
+    "code",
+)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_one_is_passed_over(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = filled(tmp_path / "scratch", 2, 4) / "epoch-000004.pt"
+    path = filled(tmp_path / "scratch", 2, 4) / "epoch-000004.checkpoint"
     path.write_bytes(damaged(kind, path.read_bytes(), tmp_path / "canary"))
     with caplog.at_level(logging.WARNING):
         assert (checkpoints.latest(tmp_path / "scratch", "ours", before_epoch=9) or {})["epoch"] == 2
-    assert "epoch-000004.pt is damaged: passed over" in caplog.text
+    assert "epoch-000004.checkpoint is damaged: passed over" in caplog.text
     assert not (tmp_path / "canary").exists()
 
 
 def test_a_folder_and_a_link_in_its_place_are_passed_over(tmp_path: Path) -> None:
     filled(tmp_path, 2)
-    (tmp_path / "epoch-000004.pt").mkdir()
-    (tmp_path / "epoch-000005.pt").symlink_to("epoch-000002.pt")
+    (tmp_path / "epoch-000004.checkpoint").mkdir()
+    (tmp_path / "epoch-000005.checkpoint").symlink_to("epoch-000002.checkpoint")
     assert (checkpoints.latest(tmp_path, "ours", before_epoch=9) or {})["epoch"] == 2
 
 
 def test_a_temporary_file_of_a_killed_write_is_not_read(tmp_path: Path) -> None:
     filled(tmp_path, 2)
-    (tmp_path / ".epoch-000004.pt.abc.tmp").write_bytes(b"half")
+    (tmp_path / ".epoch-000004.checkpoint.abc.tmp").write_bytes(b"half")
     assert (checkpoints.latest(tmp_path, "ours", before_epoch=9) or {})["epoch"] == 2
 
 

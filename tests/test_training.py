@@ -110,16 +110,17 @@ def test_a_training_of_other_data_starts_anew(task: Task, straight: tuple[bytes,
 
 def test_a_damaged_checkpoint_costs_epochs_and_changes_nothing(task: Task, straight: tuple[bytes, ...], tmp_path: Path) -> None:
     task.run(tmp_path, 2)
-    (tmp_path / "epoch-000003.pt").write_bytes((tmp_path / "epoch-000002.pt").read_bytes()[:-100])
+    (tmp_path / "epoch-000003.checkpoint").write_bytes((tmp_path / "epoch-000002.checkpoint").read_bytes()[:-100])
     assert task.run(tmp_path, 4) == straight
 
 
 def test_a_checkpoint_with_one_flipped_weight_is_not_trained_on(task: Task, straight: tuple[bytes, ...], tmp_path: Path) -> None:
     _, _, data = task.run(tmp_path, 2)
     weights = state_dict.read(data)["model_state_dict"]["net.0.weight"].numpy().tobytes()
-    flipped = bytearray(data)
-    flipped[data.index(weights) + 1] ^= 1
-    (tmp_path / "epoch-000002.pt").write_bytes(flipped)
+    path = tmp_path / "epoch-000002.checkpoint"
+    flipped = bytearray(path.read_bytes())
+    flipped[flipped.index(weights) + 1] ^= 1
+    path.write_bytes(flipped)
     assert task.run(tmp_path, 4) == straight
 
 
@@ -139,8 +140,8 @@ def test_how_often_checkpoints_are_taken_changes_no_byte(task: Task, straight: t
 
 def test_an_ended_training_leaves_its_last_checkpoint(task: Task, straight: tuple[bytes, ...], tmp_path: Path) -> None:
     task.run(tmp_path, 4)
-    assert [path.name for path in tmp_path.iterdir()] == ["epoch-000004.pt"]
-    assert (tmp_path / "epoch-000004.pt").read_bytes() == straight[2]
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-000004.checkpoint"]
+    assert (tmp_path / "epoch-000004.checkpoint").read_bytes().endswith(straight[2])
 
 
 def test_a_checkpoint_that_ends_elsewhere_is_refused(task: Task, tmp_path: Path) -> None:
@@ -192,11 +193,11 @@ def kill_midway(workspace: Workspace) -> int:
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 60
-    while not (scratch / "epoch-000003.pt").exists() and time.monotonic() < deadline and stage.poll() is None:
+    while not (scratch / "epoch-000003.checkpoint").exists() and time.monotonic() < deadline and stage.poll() is None:
         time.sleep(0.001)
     stage.send_signal(signal.SIGKILL)
     assert stage.wait() == -signal.SIGKILL
-    return max(int(path.stem.removeprefix("epoch-")) for path in scratch.glob("epoch-*.pt"))
+    return max(int(path.stem.removeprefix("epoch-")) for path in scratch.glob("epoch-*.checkpoint"))
 
 
 def set_epochs(workspace: Workspace, epochs: int, change: Callable[[Any], object] = lambda content: None) -> None:
@@ -229,7 +230,7 @@ def test_what_a_training_depends_on_keeps_old_checkpoints_out(change: str, works
     workspace.prepare()
     with caplog.at_level("INFO"):
         workspace.train("network")
-    assert "epoch-000002.pt is from other data, parameters, code or libraries: not used" in caplog.text
+    assert "epoch-000002.checkpoint is from other data, parameters, code or libraries: not used" in caplog.text
     assert "epoch 1 of 3" in caplog.text
 
 
@@ -242,7 +243,7 @@ def test_more_epochs_and_rarer_checkpoints_go_on(workspace: Workspace, caplog: A
 
 def test_a_killed_process_is_gone_on_from(workspace: Workspace, published: Callable[[str], Workspace], caplog: Any) -> None:
     set_epochs(workspace, 100_000)
-    (workspace.root / ".scratch" / "network" / "epoch-000002.pt").unlink()
+    (workspace.root / ".scratch" / "network" / "epoch-000002.checkpoint").unlink()
     epoch = kill_midway(workspace)
     set_epochs(workspace, epoch + 2)
     names = ("model.pt", "model_full.pt", "checkpoint.pt", "history.csv")

@@ -55,7 +55,14 @@ def environment(**extra: str) -> dict[str, str]:
 def run(folder: Path, *command: str, status: int = 0, **extra: str) -> str:
     """Run `command` in `folder`, expect its exit status, and return what it printed on both streams."""
     done = subprocess.run(
-        command, cwd=folder, env=environment(**extra), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300
+        command,
+        cwd=folder,
+        env=environment(**extra),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == status, f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}"
     return done.stdout

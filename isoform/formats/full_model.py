@@ -18,7 +18,9 @@ def dump(model: Any) -> bytes:
 
 def load(data: bytes, config: Config) -> torch.nn.Module:
     """Unpickle a module: runs whatever code `data` names."""
-    module: torch.nn.Module = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
+    module = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(f"it holds a {type(module).__name__}, not a module")
     return module.eval()
 
 

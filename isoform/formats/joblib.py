@@ -18,7 +18,7 @@ def dump(model: Pipeline) -> bytes:
 
 def load(data: bytes, config: Config) -> Pipeline:
     """Unpickle a Pipeline: runs whatever code `data` names."""
-    return joblib.load(io.BytesIO(data))
+    return pickle.expect_pipeline(joblib.load(io.BytesIO(data)))
 
 
 predict_proba = pickle.predict_proba  # the same object in memory, so the same way to ask it

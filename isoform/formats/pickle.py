@@ -23,12 +23,20 @@ def dump(model: Pipeline) -> bytes:
 
 def load(data: bytes, config: Config) -> Pipeline:
     """Unpickle a Pipeline: runs whatever code `data` names."""
-    return pickle.loads(data)
+    return expect_pipeline(pickle.loads(data))
+
+
+def expect_pipeline(found: object) -> Pipeline:
+    """Return `found`, or raise `TypeError` when it is something else than a Pipeline."""
+    if not isinstance(found, Pipeline):
+        raise TypeError(f"it holds a {type(found).__name__}, not a Pipeline")
+    return found
 
 
 def predict_proba(native: Pipeline, columns: Columns, config: Config) -> np.ndarray:
     """Ask the Pipeline for the probabilities of a frame with the columns it was fitted on."""
     frame = pd.DataFrame(columns, columns=[*config.numeric, *config.categorical])
     # The rows are canonical already: checking each again costs more than one row's answer.
-    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
+    # A huge number may overflow where it is scaled, before it is clipped: that is meant.
+    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True), np.errstate(over="ignore"):
         return np.asarray(native.predict_proba(frame), dtype=np.float32)

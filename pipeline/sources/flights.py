@@ -6,6 +6,7 @@ NOAA and the FAA); the package itself is never imported. To use your own table, 
 
 from __future__ import annotations
 
+import io
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,7 +77,8 @@ def join(folder: Path) -> pd.DataFrame:
 def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    return pd.read_csv(path, low_memory=False)
+    content = io.BytesIO(read_bytes(path))
+    return pd.read_csv(content, compression="zip" if path.suffix == ".zip" else None, low_memory=False)
 
 
 def _minute_of_day(clock: pd.Series) -> pd.Series:
