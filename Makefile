@@ -7,11 +7,14 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 ROWS ?=
 
-.PHONY: help run test lint types stale reproduce benchmark lock keep schema clean
+.PHONY: help env run test lint types stale reproduce benchmark lock keep schema clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-run: $(VENV)/.run ## Build everything (ROWS=5000: from a sample, in under a minute) and show it
+env: $(VENV)/.run ## Only set up .venv, for 'source .venv/bin/activate' and plain dvc
+
+run: $(VENV)/.run ## Build everything and show it (ROWS=5000: from a sample; ROWS=0: from all again)
+	@$(if $(ROWS),[[ "$(ROWS)" =~ ^[0-9]+$$ ]] || { echo "error: ROWS=$(ROWS): is no number of rows; give 0 for all" >&2; exit 2; })
 	@$(if $(ROWS),sed -i.bak -E 's/^(  rows: )[0-9]+/\1$(ROWS)/' params.yaml && rm params.yaml.bak)
 	dvc repro
 	@python -m pipeline.overview

@@ -57,11 +57,11 @@ def verify(options: argparse.Namespace) -> int:
     for folder in folders:
         print(folder)
         for finding in check(folder, trust_pickle=options.trust_pickle, present_only=options.present_only):
-            if finding.text.startswith("error: "):
-                print(finding.text, file=sys.stderr)
-            text = errors.printable(f"{finding.name:<12} {finding.text.removeprefix('error: ')}")
-            print(f"  {'ok ' if finding.ok else 'BAD'} {text}")
-            bad += not finding.ok
+            if finding.error:
+                print(f"error: {finding.error}", file=sys.stderr)
+                bad += 1
+            else:
+                print(f"  ok  {finding.name:<12} {errors.printable(finding.text)}")
     print(f"{len(folders)} version{'s' * (len(folders) != 1)}, {bad or 'no'} bad file{'s' * (bad != 1)}")
     return int(bad > 0)
 
@@ -74,9 +74,9 @@ def stale(options: argparse.Namespace) -> int:
     for line in found:
         print(line)
     if found:
-        raise errors.CheckFailed(
-            "dvc.lock", f"is stale for {len(found)} reasons", "run 'dvc repro' and commit dvc.lock with its outputs"
-        )
+        count = f"{len(found)} reason{'s' * (len(found) != 1)}"
+        action = "run 'dvc repro' (where that finds nothing to do: 'rm dvc.lock && dvc repro') and commit what changed"
+        raise errors.CheckFailed("dvc.lock", f"is stale for {count}", action)
     print("dvc.lock is what this commit gives")
     return 0
 

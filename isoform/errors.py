@@ -38,6 +38,11 @@ class CheckFailed(IsoformError):
     """A check ran and its answer is no."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, its type when it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def printable(text: str) -> str:
     """Return `text` with control characters and lone surrogates escaped: it may quote a hostile file."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
@@ -46,12 +51,24 @@ def printable(text: str) -> str:
 def run(main: Callable[[], int | None], *, debug: bool = False) -> int:
     """Call `main` and turn its outcome into an exit status; an `IsoformError` becomes one line on stderr.
 
-    With `debug` the traceback is shown as well. Other exceptions are bugs and keep their traceback.
+    So do an error of the system and Ctrl-C. With `debug` the traceback is shown as well. Other exceptions are
+    bugs and keep their traceback.
     """
     try:
         return main() or 0
-    except IsoformError as error:
+    except BrokenPipeError:
+        raise
+    except (IsoformError, OSError, KeyboardInterrupt) as error:
+        failure = _as_isoform_error(error)
         if debug:
             logging.getLogger(__name__).exception("traceback of the error below")
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_status
+    print(f"error: {failure}", file=sys.stderr)
+    return failure.exit_status
+
+
+def _as_isoform_error(error: BaseException) -> IsoformError:
+    if isinstance(error, IsoformError):
+        return error
+    if isinstance(error, OSError):  # a full disk, a folder that may not be written, a program that is not there
+        return BadInput(error.filename or "the system", error.strerror or str(error), "mend it and run again")
+    return CheckFailed("the run", "was interrupted", "run it again")

@@ -1,4 +1,4 @@
-"""Say what a version folder or a model file holds, without running anything in it."""
+"""Say what a version folder or a model file holds, without loading a pickle."""
 
 import json
 import struct
@@ -10,6 +10,7 @@ from isoform import metadata as documents
 from isoform.errors import BadInput, printable
 from isoform.formats import FORMATS
 from isoform.integrity import read_bytes, sha256
+from isoform.loading import read_file
 
 
 def inspect(path: Path) -> Iterator[str]:
@@ -45,10 +46,9 @@ def _inspect_folder(folder: Path) -> Iterator[str]:
         parity = f"{entry.parity.max_difference:.1e} (limit {entry.parity.tolerance:g})" if entry.parity else "-"
         here = "" if (folder / entry.path).exists() else "  (not here: dvc pull)"
         yield f"  {name:<12} {entry.path:<18} {size_text(entry.bytes):>9}  {entry.sha256[:12]}  {parity}{here}"
-    path = folder / "model.onnx"
-    if path.exists():
+    if "onnx" in metadata.files and (folder / metadata.files["onnx"].path).exists():
         yield ""
-        yield from _inspect_onnx(path, read_bytes(path))
+        yield from _inspect_onnx(folder / metadata.files["onnx"].path, read_file(folder, metadata, "onnx"))
 
 
 def _inspect_bytes(path: Path, data: bytes) -> Iterator[str]:

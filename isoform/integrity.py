@@ -41,7 +41,7 @@ def read_bytes(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
         return file.read(max_bytes + 1)
 
 
-def open_verified(path: Path, expected_sha256: str) -> bytes:
+def open_verified(path: Path, expected_sha256: str, said_by: str = "metadata.json") -> bytes:
     """Return the content of `path` after its SHA-256 matched `expected_sha256`; parse only what this returns.
 
     Raises `CheckFailed` when it does not match and `BadInput` as `read_bytes` does.
@@ -51,7 +51,7 @@ def open_verified(path: Path, expected_sha256: str) -> bytes:
     if found != expected_sha256:
         raise CheckFailed(
             path,
-            f"sha256 is {found[:12]}…, metadata.json says {expected_sha256[:12]}…",
+            f"sha256 is {found[:12]}…, {said_by} says {expected_sha256[:12]}…",
             "run 'dvc checkout' or 'dvc pull'",
         )
     return data

@@ -1,6 +1,6 @@
 """Load a version: verify first, then parse what was verified, in the safest format that is there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ from isoform.rows import Columns, Rows, canonical, count
 class Model:
     """A loaded model; every format gives the same answers through the same two methods."""
 
-    metadata: Metadata
-    config: Config
+    metadata: Metadata = field(repr=False)
+    config: Config = field(repr=False)
     format: str
-    native: Any
+    native: Any = field(repr=False)
     """The format's own object: an onnxruntime session, a `torch.nn.Module` in `eval()`, a scikit-learn Pipeline."""
-    module: FormatModule
+    module: FormatModule = field(repr=False)
 
     def predict_proba(self, rows: Rows) -> np.ndarray:
         """Return the probability of each class, float32 [N, K] in [0, 1], classes as in `config.classes`.
@@ -79,10 +79,11 @@ def parse_model(path: Path, name: str, data: bytes, config: Config) -> Any:
 
 def read_file(folder: Path, metadata: Metadata, name: str) -> bytes:
     """Return the verified bytes of entry `name` of metadata.json."""
-    path = metadata.files[name].path
-    if Path(path).name != path or path in ("", ".", ".."):
-        raise BadInput(folder / "metadata.json", f"names the file {path!r}", "a version's files lie in its own folder")
-    return open_verified(folder / path, metadata.files[name].sha256)
+    entry = metadata.files[name]
+    data = open_verified(folder / entry.path, entry.sha256)
+    if len(data) != entry.bytes:
+        raise CheckFailed(folder / entry.path, f"holds {len(data)} bytes, metadata.json says {entry.bytes}", documents.REDO)
+    return data
 
 
 def read_config(folder: Path, metadata: Metadata) -> Config:

@@ -164,10 +164,17 @@ def read(folder: Path) -> Metadata:
     """Return the metadata of the version in `folder`, or raise `BadInput` when it holds none."""
     path = folder / "metadata.json"
     if not folder.is_dir():
-        raise BadInput(folder, "no such folder", "name a version folder such as models/NAME/v1.0.0")
+        reason = "is a file" if folder.exists() else "no such folder"
+        raise BadInput(folder, reason, "name a version folder such as models/NAME/v1.0.0")
     if not path.exists():
         raise BadInput(folder, "has no metadata.json, so it is no published version", "run 'dvc repro' to publish it")
-    return parse(Metadata, read_bytes(path, max_bytes=64 << 20), path)
+    metadata = parse(Metadata, read_bytes(path, max_bytes=64 << 20), path)
+    for entry in metadata.files.values():
+        if Path(entry.path).name != entry.path or not 0 < len(entry.path.encode(errors="replace")) < 256 or "\0" in entry.path:
+            raise BadInput(path, f"names the file {entry.path[:80]!r}", "a version's files lie in its own folder")
+        if not 0 <= entry.bytes < 2**63:
+            raise BadInput(path, f"gives {entry.path} a size of {str(entry.bytes)[:20]} bytes", REDO)
+    return metadata
 
 
 def _plain(document: Any) -> Any:

@@ -58,6 +58,8 @@ def count(columns: Columns) -> int:
 
 def numbers(cells: Any, name: str) -> np.ndarray:
     """Return `cells` as float32 [N] with NaN for what is missing; `name` is the column, for errors."""
+    if isinstance(cells, np.ma.MaskedArray):
+        cells = np.ma.filled(cells.astype(np.float64), np.nan)
     array = np.asarray(cells) if hasattr(cells, "dtype") else _object_array(cells)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -75,6 +77,8 @@ def numbers(cells: Any, name: str) -> np.ndarray:
 
 def texts(cells: Any, name: str) -> np.ndarray:
     """Return `cells` as object [N], each a `str`, "" for what is missing; `name` is the column, for errors."""
+    if isinstance(cells, np.ma.MaskedArray):
+        cells = np.ma.filled(cells.astype(object), None)
     array = np.asarray(cells, dtype=object) if hasattr(cells, "dtype") else _object_array(cells)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]

@@ -5,6 +5,7 @@ dvc's own answers mislead here: `dvc status` fails for data that was merely not 
 """
 
 import hashlib
+import json
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -48,7 +49,7 @@ def _stage_reasons(stage: Any, entry: dict[str, Any], made: dict[str, str | None
     for key in sorted(wanted.keys() | recorded.keys()):
         if key not in wanted or key not in recorded:
             yield f"parameter {key} is {'no longer' if key in recorded else 'newly'} declared"
-        elif wanted[key] != recorded[key]:
+        elif _written(wanted[key]) != _written(recorded[key]):
             yield f"parameter {key} was {recorded[key]!r}, is {wanted[key]!r}"
     # A params dependency has `params`; the others are files.
     files = [_relative(dep, root) for dep in stage.deps if not hasattr(dep, "params")]
@@ -103,6 +104,11 @@ def _in_git(stages: list[Any], path: str) -> bool:
 
 def _relative(item: Any, root: Path) -> str:
     return Path(item.fs_path).relative_to(root.resolve()).as_posix() if item.fs_path else str(item.def_path)
+
+
+def _written(value: Any) -> str:
+    """Return `value` as text: to Python, and to 'dvc repro', 1 equals 1.0 and True; to an estimator it does not."""
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from isoform.errors import BadInput
+from isoform.errors import BadInput, first_line
 from isoform.integrity import read_bytes
 from isoform.rows import MISSING_NUMBERS
 
@@ -105,5 +105,4 @@ def _read_parquet(path: Path, data: bytes, numeric: Sequence[str], categorical: 
         return {name: table.column(name).to_pylist() for name in table.column_names}
     # Arrow's own errors, and those of turning its cells into Python's: text that is no UTF-8, dates beyond year 9999.
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadInput(path, f"is not Parquet of numbers and text ({reason})", "give a Parquet file") from None
+        raise BadInput(path, f"is not Parquet of numbers and text ({first_line(error)})", "give a Parquet file") from None

@@ -65,10 +65,10 @@ def latest(folder: Path, expected_fingerprint: str, *, before_epoch: int) -> Che
             checkpoint: Checkpoint = state_dict.read(data)
             found, epoch = checkpoint["fingerprint"], checkpoint["epoch"]
         except (IsoformError, RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, pickle.UnpicklingError):
-            log.warning("checkpoint %s is damaged: passed over", path)
+            log.warning("note: checkpoint %s is damaged: passed over", path)
             continue
         if found != expected_fingerprint:
-            log.warning("checkpoint %s is from other data, parameters, code or libraries: not used", path)
+            log.warning("note: checkpoint %s is from other data, parameters, code or libraries: not used", path)
         elif epoch < before_epoch:
             return checkpoint
     return None

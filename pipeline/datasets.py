@@ -4,6 +4,7 @@ Shapes: N rows.
 """
 
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isoform.errors import BadInput
+from isoform.errors import BadInput, first_line
 from isoform.integrity import open_verified, read_bytes
 from isoform.metadata import Label, parse
 from isoform.rows import MISSING_NUMBERS, Columns, numbers, texts
 from pipeline import layout
 from pipeline.params import Data
+
+INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
+"""The one way to write an integer; a label written otherwise is text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,20 +54,20 @@ def read_source(data: Data) -> Any:
     try:
         return _read_file(source, data)
     except (ValueError, OSError, pa.ArrowException) as error:  # pandas' parsing errors are ValueErrors
-        raise BadInput(source, f"cannot be read ({str(error).splitlines()[0]})", "give well-formed CSV or Parquet") from None
+        raise BadInput(source, f"cannot be read ({first_line(error)})", "give well-formed CSV or Parquet") from None
 
 
 def _read_file(source: Path, data: Data) -> Any:
     import pandas as pd
 
     if source.suffix == ".parquet":
-        return pq.read_table(io.BytesIO(read_bytes(source))).to_pandas()
+        return pq.read_table(io.BytesIO(read_bytes(source))).to_pandas(ignore_metadata=True)
     if source.suffix != ".csv":
         raise BadInput("params.yaml", f"data.source is '{source}'", "name the flights' folder, a .csv or a .parquet")
     # "NA" is a missing number but, in a text column, a text: the airport of Namibia's capital, say.
     return pd.read_csv(
         io.BytesIO(read_bytes(source)),
-        dtype=dict.fromkeys([*data.categorical], str),
+        dtype=dict.fromkeys([*data.categorical, data.target], str),
         na_values={name: list(MISSING_NUMBERS) for name in data.numeric} | {data.target: [""]},
         keep_default_na=False,
         low_memory=False,
@@ -91,6 +95,10 @@ def split(table: Any, data: Data, seed: int) -> tuple[tuple[Columns, np.ndarray]
     except ValueError as error:
         raise BadInput(data.source, f"cannot be split ({error})", "give more rows of each class") from None
     train, test = (np.sort(part) for part in parts)
+    for part, title in ((train, "training"), (test, "held-out")):
+        absent = sorted(set(labels.tolist()) - set(labels[part].tolist()))
+        if absent:
+            raise BadInput(data.source, f"class {absent[0]!r} has too few rows for the {title} part", "give it more, or drop it")
     return (
         ({name: column[train] for name, column in columns.items()}, labels[train]),
         ({name: column[test] for name, column in columns.items()}, labels[test]),
@@ -105,7 +113,11 @@ def _labels(column: Any, data: Data) -> np.ndarray:
             data.source, f"has no '{data.target}' in {len(missing)} rows, the first is {missing[0]}", "drop those rows"
         )
     values = column.to_numpy()
+    if values.dtype.kind not in "iubf" and all(INTEGER.fullmatch(str(value)) for value in values):
+        values = values.astype(np.int64)  # a CSV holds only text; "01" stays one
     labels: np.ndarray
+    if values.dtype.kind == "u" and values.max(initial=0) > np.iinfo(np.int64).max:
+        raise BadInput(data.source, f"'{data.target}' holds integers beyond 64 bits", "give classes as smaller integers or text")
     if values.dtype.kind in "iub" or (
         values.dtype.kind == "f" and (np.abs(values) < 2**53).all() and (values == values.round()).all()
     ):
@@ -149,6 +161,6 @@ def class_indices(labels: np.ndarray, schema: Schema) -> np.ndarray:
 
 
 def _read(path: Path, sha256: str, schema: Schema) -> tuple[Columns, np.ndarray]:
-    table = pq.read_table(io.BytesIO(open_verified(path, sha256)))
+    table = pq.read_table(io.BytesIO(open_verified(path, sha256, layout.SCHEMA.name)))
     columns = {name: table.column(name).to_numpy() for name in [*schema.numeric, *schema.categorical]}
     return columns, table.column(schema.target).to_numpy()

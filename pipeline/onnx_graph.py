@@ -122,6 +122,10 @@ def _back(probabilities: str) -> Iterator[NodeProto]:
 def _constants(config: Config) -> list[TensorProto]:
     classes = np.array(config.classes, dtype=object if isinstance(config.classes[0], str) else np.int64)
     constants = [numpy_helper.from_array(classes, f"{ANSWER}/classes")]
+    constants += [
+        numpy_helper.from_array(np.array(bound, dtype=np.float32), f"{ANSWER}/{name}")
+        for bound, name in ((0, "zero"), (1, "one"))
+    ]
     if config.numeric:
         constants.append(numpy_helper.from_array(np.array(np.nan, dtype=np.float32), f"{ROWS}/nan"))
     if not config.numeric or not config.categorical:

@@ -1,6 +1,7 @@
 """Convert a fitted scikit-learn Pipeline to a core for `pipeline.onnx_graph`."""
 
-from onnx import ModelProto
+import numpy as np
+from onnx import GraphProto, ModelProto, helper, numpy_helper
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.pipeline import Pipeline
@@ -29,4 +30,12 @@ def export(pipeline: Pipeline, config: Config, onnx_params: Onnx) -> ModelProto:
         raise BadInput(
             f"model '{config.model_name}'", f"skl2onnx cannot convert {estimator} ({error})", "choose another"
         ) from error
-    return assemble(core, config, onnx_params, joined=False, probabilities="probabilities")
+    _clip(core.graph)
+    return assemble(core, config, onnx_params, joined=False, probabilities="clipped")
+
+
+def _clip(graph: GraphProto) -> None:
+    """Keep probabilities within [0, 1]: a forest's sum of float32 weights may end a last bit beyond."""
+    for name, bound in (("lowest", 0), ("highest", 1)):
+        graph.initializer.append(numpy_helper.from_array(np.array(bound, dtype=np.float32), name))
+    graph.node.append(helper.make_node("Clip", ["probabilities", "lowest", "highest"], ["clipped"]))

@@ -7,7 +7,7 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
-from isoform.errors import BadInput
+from isoform.errors import BadInput, first_line
 from isoform.metadata import Config
 from pipeline.onnx_graph import assemble
 from pipeline.params import Onnx
@@ -44,8 +44,12 @@ def export(network: nn.Module, config: Config, onnx_params: Onnx) -> ModelProto:
                 verbose=False,
             )
     except Exception as error:  # the exporter raises whatever its passes raise
-        reason = f"torch cannot export {type(network).__name__} ({str(error).splitlines()[0]})"
+        reason = f"torch cannot export {type(network).__name__} ({first_line(error)})"
         raise BadInput(f"model '{config.model_name}'", reason, "use operators that ONNX has") from error
     if program is None:
         raise BadInput(f"model '{config.model_name}'", "torch.onnx gave no program", "see the log")
+    exported = {entry.version for entry in program.model_proto.opset_import if entry.domain == ""}
+    if exported != {onnx_params.opset}:  # it falls back to another when it cannot convert
+        reason = f"torch exported opset {sorted(exported)}, params.yaml asks for {onnx_params.opset}"
+        raise BadInput(f"model '{config.model_name}'", reason, "ask for opset 18")
     return assemble(program.model_proto, config, onnx_params, joined=True, probabilities="probabilities")

@@ -40,7 +40,7 @@ def main() -> None:
     print("\n".join(table(documents)))
     print("\n" + "\n".join(files(document) for document in documents))
     if settings.data.rows:
-        note = f"params.yaml caps the data at {settings.data.rows} rows; 'git checkout . && dvc checkout' undoes it"
+        note = f"params.yaml caps the data at {settings.data.rows} rows; 'make run ROWS=0' takes them all"
         print(f"\nnote: {note}")
 
 

@@ -44,7 +44,10 @@ class Data(Section):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"{', '.join(repeated)} stands more than once in target, numeric and categorical")
-        if RESERVED & set(names):
+        inputs = {*self.numeric, *self.categorical}
+        if odd := sorted(name for name in inputs if not name or name.startswith("/")):
+            raise ValueError(f"a column may not be called {odd[0]!r}: such names are the graph's own")
+        if RESERVED & inputs:
             raise ValueError(f"a column may not be called {' or '.join(sorted(RESERVED))}: the outputs are")
         if not self.numeric and not self.categorical:
             raise ValueError("numeric and categorical are both empty")

@@ -3,13 +3,16 @@
 Shapes: N rows, K classes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from isoform.errors import CheckFailed
-from isoform.metadata import Parity
-from isoform.rows import Columns, count, take
+from isoform.formats import onnx as onnx_format
+from isoform.loading import labels
+from isoform.metadata import Config, Parity
+from isoform.rows import Columns, canonical, count, take
 
 Answer = Callable[[Columns], np.ndarray]
 """Canonical rows → float32 [N, K]."""
@@ -17,6 +20,8 @@ Answer = Callable[[Columns], np.ndarray]
 REFERENCE = {"sklearn": "joblib", "torch": "state_dict"}
 TOLERANCE = 1e-5
 """Largest difference in probability allowed to a format that computes by itself."""
+HOSTILE_NUMBERS = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 1e38, -1e38, 2.0**24 + 2, 0.1)
+HOSTILE_TEXTS = ("", "never seen in training", "Žluťoučký kůň ✈", "x" * 10_000)
 EXACT = {"pickle", "full_model", "checkpoint", "safetensors"}
 """Formats that hold the reference's own object or tensors: not a bit may differ."""
 
@@ -50,8 +55,42 @@ def reference_answers(
     return [whole, *((picked, in_batches(answer, few, size), size) for size in batches)]
 
 
+def hostile_rows(columns: Columns, config: Config) -> Columns:
+    """Return raw rows made to part formats: float32 with NaN, ±inf, ±0, subnormal and huge numbers; odd texts."""
+    rows = len(HOSTILE_NUMBERS)
+    raw = {name: np.array(HOSTILE_NUMBERS, dtype=np.float32) for name in config.numeric}
+    for name in config.categorical:
+        texts = [columns[name][0], *HOSTILE_TEXTS]
+        raw[name] = np.array([texts[i % len(texts)] for i in range(rows)], dtype=object)
+    return raw
+
+
+def compare_hostile(answers: Mapping[str, Answer], columns: Columns, config: Config, reference: str) -> None:
+    """Compare every format on hostile rows; model.onnx gets them raw, because the row policy is in its graph."""
+    raw = hostile_rows(columns, config)
+    clean = canonical(raw, config.numeric, config.categorical)
+    expected = reference_answers(answers[reference], clean, np.arange(0), [])
+    for name, answer in answers.items():
+        compare(name, answer, raw if name == "onnx" else clean, expected, reference, what="hostile row")
+
+
+def check_graph_labels(session: Any, columns: Columns, probabilities: np.ndarray, config: Config) -> None:
+    """Raise `CheckFailed` when the graph's own `label` [N] is not the class of the largest probability [N, K]."""
+    found, wanted = onnx_format.predict(session, columns), labels(probabilities, config)
+    wrong = np.flatnonzero(found != wanted)
+    if len(wrong):
+        row = wrong[0]
+        reason = f"its label is {found[row]!r}, its most probable class {wanted[row]!r}; {len(wrong)} rows are wrong"
+        raise CheckFailed(f"format 'onnx', test row {row}", reason, "correct its exporter; nothing was published")
+
+
 def compare(
-    name: str, answer: Answer, columns: Columns, expected: Sequence[tuple[np.ndarray, np.ndarray, int | None]], reference: str
+    name: str,
+    answer: Answer,
+    columns: Columns,
+    expected: Sequence[tuple[np.ndarray, np.ndarray, int | None]],
+    reference: str,
+    what: str = "test row",
 ) -> Parity:
     """Ask format `name` what the reference was asked and return how far apart they are.
 
@@ -78,7 +117,7 @@ def compare(
             values = f"answers {found[row].tolist()}, {reference} answers {wanted[row].tolist()}"
             extent = f"{bad.sum()} of {len(bad)} rows differ by more than {limit:g} or in the label"
             action = "correct its exporter; nothing was published"
-            raise CheckFailed(f"format '{name}', test row {positions[row]}", f"{values}; {extent}", action)
+            raise CheckFailed(f"format '{name}', {what} {positions[row]}", f"{values}; {extent}", action)
         if difference.max(initial=0.0) > worst:
             worst, worst_row = float(difference.max()), int(positions[difference.argmax()])
     return Parity(

@@ -6,6 +6,7 @@ file whose hash is not the one in the committed dvc.lock, and each that `git sta
 Run     python -m pipeline.reproduce
 """
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,10 @@ def differences(before: dict[str, str], after: dict[str, str], git_status: str) 
 def rebuild(source: Path, clone: Path) -> list[str]:
     """Clone HEAD of `source` to `clone`, run the whole pipeline there, and return the differences."""
     _run("git", "clone", "--quiet", "--no-hardlinks", str(source), str(clone))
+    _run("dvc", "cache", "dir", "--local", str(clone / ".dvc/cache"), cwd=clone)  # empty, whatever the user's settings say
+    for pointer in clone.glob("data/raw/**/*.dvc"):  # a table of one's own comes from nowhere else
+        table = pointer.with_suffix("").relative_to(clone)
+        shutil.copy(source / table, clone / table)
     before = outputs(clone / "dvc.lock")
     _run("dvc", "repro", "--force", cwd=clone)
     status = subprocess.run(["git", "status", "--porcelain"], cwd=clone, check=True, capture_output=True, text=True).stdout

@@ -64,6 +64,7 @@ def _data_rows(found: Documents) -> dict[str, str]:
 def _file_rows(found: Documents) -> dict[str, str]:
     rows = {}
     for name, document in found.items():
+        rows[f"{name}: version"] = document.get("version", "-")
         for entry, file in document["files"].items():
             if parity := file["parity"]:
                 rows[f"{name}: {entry}"] = f"{size_text(file['bytes'])}, {parity['max_difference']:.1e}"
@@ -73,7 +74,9 @@ def _file_rows(found: Documents) -> dict[str, str]:
 
 
 def _section(title: str, body: str) -> str:
-    return f"### {title}\n\n{body.strip() or 'No change.'}\n"
+    text = body.strip()
+    # dvc prints the head of a table, two lines, when nothing changed.
+    return f"### {title}\n\n{text if text.count(chr(10)) > 1 else 'No change.'}\n"
 
 
 def _show(revision: str, path: str) -> str:

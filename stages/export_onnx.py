@@ -44,4 +44,4 @@ def main(kind: Literal["sklearn", "torch"], name: str) -> None:
 
 
 if __name__ == "__main__":
-    run(main, __doc__, "kind", "name")
+    run(main, __doc__, "name", kind=["sklearn", "torch"])

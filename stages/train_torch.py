@@ -5,6 +5,7 @@ Writes  model.pt, model_full.pt, checkpoint.pt and history.csv in the model's ve
 Run     python -m stages.train_torch simple_classifier
 """
 
+import dataclasses
 import logging
 
 import torch
@@ -28,7 +29,7 @@ def train(name: str, settings: params.Params) -> tuple[torch.nn.Module, checkpoi
     hyperparameters = model.hyperparameters.training
     fingerprint = checkpoints.fingerprint(
         train_sha256=schema.train_sha256,
-        network=[config.network.class_name, config.network.arguments] if config.network else [],
+        config=dataclasses.asdict(dataclasses.replace(config, hyperparameters={})),
         training=hyperparameters.model_dump(exclude={"epochs", "checkpoint_every"}),
         seed=settings.seed,
         threads=settings.threads,

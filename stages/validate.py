@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,12 +28,16 @@ log = logging.getLogger(__name__)
 
 
 def validate(
-    answers: Mapping[str, Answer], columns: Columns, reference: str, evaluation: params.Evaluation, seed: int
-) -> tuple[np.ndarray, dict[str, Parity]]:
-    """Return the reference's probabilities for all rows, float32 [N, K], and the parity of every other format.
+    natives: Mapping[str, Any], columns: Columns, config: Config, evaluation: params.Evaluation, seed: int, reference: str
+) -> tuple[Answer, np.ndarray, dict[str, Parity]]:
+    """Return the reference, its probabilities for all rows, float32 [N, K], and every other format's parity with it.
 
-    Raises `CheckFailed` at the first format that does not agree.
+    Raises `CheckFailed` at the first format that does not agree on the held-out rows, all at once and in small
+    batches, and on the hostile ones.
     """
+    answers: dict[str, Answer] = {
+        name: partial(answer, open_format(name), native, config=config) for name, native in natives.items()
+    }
     picked = parity.sample(columns, evaluation.parity_rows, seed)
     expected = parity.reference_answers(answers[reference], columns, picked, evaluation.parity_batches)
     parities = {}
@@ -40,21 +45,14 @@ def validate(
     for name in progress(others, "format", total=len(others)):
         parities[name] = parity.compare(name, answers[name], columns, expected, reference)
         log.info("%s agrees: largest difference %.1e, no label flipped", name, parities[name].max_difference)
-    return expected[0][1], parities
+    parity.compare_hostile(answers, columns, config, reference)
+    parity.check_graph_labels(natives["onnx"], columns, expected[0][1], config)
+    return answers[reference], expected[0][1], parities
 
 
-def reload(kind: Kind, folder: Path, contents: Mapping[str, bytes], config: Config) -> dict[str, Answer]:
-    """Parse every format from its bytes and return how to ask each."""
-    answers: dict[str, Answer] = {}
-    for name in FORMATS_OF[kind]:
-        module = open_format(name)
-        native = parse_model(folder / FORMATS[name].filename, name, contents[name], config)
-        answers[name] = partial(_ask, module, native, config)
-    return answers
-
-
-def _ask(module: object, native: object, config: Config, columns: Columns) -> np.ndarray:
-    return answer(module, native, columns, config)  # type: ignore[arg-type]
+def reload(kind: Kind, folder: Path, contents: Mapping[str, bytes], config: Config) -> dict[str, Any]:
+    """Parse every format from its bytes."""
+    return {name: parse_model(folder / FORMATS[name].filename, name, contents[name], config) for name in FORMATS_OF[kind]}
 
 
 def main(kind: Kind, name: str) -> None:
@@ -69,20 +67,19 @@ def main(kind: Kind, name: str) -> None:
     contents = {entry: read_bytes(folder / FORMATS[entry].filename) for entry in FORMATS_OF[kind]}
     if kind == "torch":
         determinism.seed_torch(settings.seed, settings.threads)
-    answers = reload(kind, folder, contents, config)
-    reference = parity.REFERENCE[kind]
-    probabilities, parities = validate(answers, columns, reference, settings.evaluation, settings.seed)
-
+    natives = reload(kind, folder, contents, config)
+    reference, probabilities, parities = validate(
+        natives, columns, config, settings.evaluation, settings.seed, parity.REFERENCE[kind]
+    )
     targets = datasets.class_indices(labels, schema)
     estimates = metrics.evaluate(targets, probabilities, resamples=settings.evaluation.bootstrap, seed=settings.seed)
     write_report(name, folder, estimates, metrics.curves(targets, probabilities, list(map(str, schema.classes))))
     rows = publishing.golden_rows(columns, config, settings.evaluation.golden_rows, settings.seed)
-    golden = publishing.golden(rows, answers[reference](rows), config)
-    documents = {"config": to_json(config).encode(), "golden": to_json(golden).encode()}
-    for document, data in documents.items():
-        write_atomic(folder / f"{document}.json", data)
+    documents = {"config": config, "golden": publishing.golden(rows, reference(rows), config)}
     files = {entry: (FORMATS[entry].filename, data) for entry, data in contents.items()}
-    files |= {document: (f"{document}.json", data) for document, data in documents.items()}
+    for document, value in documents.items():
+        files[document] = (f"{document}.json", to_json(value).encode())
+        write_atomic(folder / f"{document}.json", to_json(value))
     metadata = publishing.build_metadata(
         kind, config, model, schema, seed=settings.seed, metrics=estimates, contents=files, parities=parities
     )
@@ -101,4 +98,4 @@ def write_report(name: str, folder: Path, estimates: Mapping[str, Estimate], tab
 
 
 if __name__ == "__main__":
-    run(main, __doc__, "kind", "name")
+    run(main, __doc__, "name", kind=["sklearn", "torch"])

@@ -90,7 +90,7 @@ def test_hyperparameters_keep_their_type(tmp_path: Path, written: str, value: An
         ("created_at: '2026-01-02T03:04:05Z'", "created_at: yesterday", "models.sklearn.forest.created_at is 'yesterday'"),
         ("  - n3", "  - n0", "n0 stands more than once"),
         ("target: y", "target: n0", "n0 stands more than once"),
-        ("target: y", "target: label", "data: .*a column may not be called label or probabilities"),
+        ("- n0", "- label", "data: .*a column may not be called label or probabilities"),
         ("  - n3", "  - probabilities", "data: .*a column may not be called label or probabilities"),
         ("    forest:", "    ../x:", "models.sklearn"),
         ("    forest:", "    Forest:", "models.sklearn"),

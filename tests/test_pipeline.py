@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 import workspace
-from workspace import commit, edit, git, lock, ran, run
+from workspace import commit, edit, get_param, git, lock, ran, run, set_params
 
 SKLEARN, TORCH = ("pipeline_rf", "pipeline_lr"), "simple_classifier"
+NETWORK = f"models.torch.{TORCH}"
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository in which the sample was built, watched, and committed; `traces` lies beside it."""
     folder = workspace.copy_sources(tmp_path_factory.mktemp("built") / "isoform")
-    edit(folder / "params.yaml", workspace.SAMPLE)
+    set_params(folder, workspace.SAMPLE)
     traces = folder.parent / "traces"
     traces.mkdir()
     run(folder, "dvc", "repro", PYTHONPATH=str(workspace.ROOT / "tests/tracing"), ISOFORM_TRACE=str(traces))
@@ -70,9 +71,10 @@ def test_each_stage_declares_exactly_the_parameters_it_looks_at(built: Path) -> 
 
 
 def test_the_network_reruns_alone_and_comes_back_from_the_run_cache(repository: Path) -> None:
-    edit(repository / "params.yaml", {"hidden: 128": "hidden: 32"})
+    hidden = get_param(repository, f"{NETWORK}.hyperparameters.network.hidden")
+    set_params(repository, {f"{NETWORK}.hyperparameters.network.hidden": hidden + 8})
     assert {stage.split("@")[-1] for stage in ran(run(repository, "dvc", "repro"))} == {TORCH}
-    edit(repository / "params.yaml", {"hidden: 32": "hidden: 128"})
+    set_params(repository, {f"{NETWORK}.hyperparameters.network.hidden": hidden})
     back = run(repository, "dvc", "repro")
     assert f"Stage 'train_torch@{TORCH}' is cached" in back
     assert not any(stage.startswith(("train_", "export_", "convert_")) for stage in ran(back))
@@ -80,9 +82,9 @@ def test_the_network_reruns_alone_and_comes_back_from_the_run_cache(repository: 
 
 
 def test_another_number_of_rows_and_back_prepares_nothing_twice(repository: Path) -> None:
-    edit(repository / "params.yaml", {"rows: 2000": "rows: 1500"})
+    set_params(repository, {"data.rows": 1500})
     run(repository, "dvc", "repro", "prepare")
-    edit(repository / "params.yaml", {"rows: 1500": "rows: 2000"})
+    set_params(repository, {"data.rows": 2000})
     assert "prepare" not in ran(run(repository, "dvc", "repro", "prepare"))
 
 
@@ -91,10 +93,8 @@ def test_an_empty_clone_is_built_to_the_same_bytes(built: Path) -> None:
 
 
 def test_metrics_line_up_across_a_change_of_epochs_and_of_version(repository: Path) -> None:
-    text = (repository / "params.yaml").read_text()
-    head, tail = text.split(f"    {TORCH}:\n")
-    tail = tail.replace("version: 1.0.0", "version: 1.1.0").replace("epochs: 2", "epochs: 3")
-    (repository / "params.yaml").write_text(f"{head}    {TORCH}:\n{tail}")
+    version = get_param(repository, f"{NETWORK}.version")
+    set_params(repository, {f"{NETWORK}.version": "9.9.9", f"{NETWORK}.hyperparameters.training.epochs": 3})
     git(repository, "switch", "--quiet", "--create", "change")
     assert not any(stage.endswith(SKLEARN) for stage in ran(run(repository, "dvc", "repro")))
     table = run(repository, "dvc", "metrics", "diff", "--md", "main")
@@ -103,8 +103,8 @@ def test_metrics_line_up_across_a_change_of_epochs_and_of_version(repository: Pa
     assert not any(" - " in line for line in rows), f"a metric without a counterpart:\n{table}"
     assert "epochs" in run(repository, "dvc", "params", "diff", "main")
     kept = run(repository, "python", "-m", "pipeline.keep")
-    assert f"models/{TORCH}/v1.0.0/model.onnx" in kept
-    commit(repository, "Release 1.1.0")
+    assert f"models/{TORCH}/v{version}/model.onnx" in kept
+    commit(repository, "Release 9.9.9")
     summary = run(repository, "python", "-m", "pipeline.review", "main")
     assert "roc_auc.value" in summary
     assert "hyperparameters.training.epochs" in summary
@@ -134,14 +134,32 @@ def test_models_travel_by_push_and_pull_and_a_flipped_byte_is_refused(built: Pat
     clone = _clone(built, "colleague")
     run(clone, "dvc", "pull")
     assert run(clone, "isoform", "verify").endswith("3 versions, no bad files\n")
-    model = clone / f"models/{TORCH}/v1.0.0/model.safetensors"
+    path = _network_folder(built) / "model.safetensors"
+    model = clone / path
     data = bytearray(model.read_bytes())
     data[-1] ^= 1
     model.chmod(0o644)
     model.write_bytes(data)
     refused = run(clone, "isoform", "verify", status=1)
     assert refused.count("error: ") == 1
-    assert f"error: models/{TORCH}/v1.0.0/model.safetensors: sha256 is " in refused
+    assert f"error: {path}: sha256 is " in refused
+
+
+def test_a_table_of_ones_own_is_tracked_restored_and_built(repository: Path) -> None:
+    table = repository / "data/raw/mine.csv"
+    rows = [f"{i % 7},{'ab'[i % 2]} č,{('no', 'yes', 'maybe')[(i * i) % 3]}" for i in range(300)]
+    table.write_text("\n".join(["n,c,answer", *rows]) + "\n")
+    run(repository, "dvc", "add", "data/raw/mine.csv")
+    set_params(repository, {"data.source": "data/raw/mine.csv", "data.target": "answer", "data.rows": 0})
+    set_params(repository, {"data.numeric": ["n"], "data.categorical": ["c"]})
+    run(repository, "dvc", "repro")
+    commit(repository, "Bring a table")
+    table.unlink()
+    run(repository, "dvc", "checkout")
+    assert table.exists()
+    assert git(repository, "status", "--porcelain") == ""
+    assert run(repository, "isoform", "verify", "--trust-pickle").endswith("3 versions, no bad files\n")
+    assert '"maybe"' in (repository / _network_folder(repository) / "golden.json").read_text()
 
 
 def test_a_wrong_converter_publishes_nothing(repository: Path) -> None:
@@ -150,17 +168,31 @@ def test_a_wrong_converter_publishes_nothing(repository: Path) -> None:
     output = run(repository, "dvc", "repro", status=255)
     assert "error: format 'onnx', test row " in output
     assert "nothing was published" in output
-    assert not (repository / f"models/{TORCH}/v1.0.0/metadata.json").exists()
+    assert not (repository / _network_folder(repository) / "metadata.json").exists()
     edit(exporter, {"dim=1).flip(1)": "dim=1)"})
     run(repository, "dvc", "repro")
     assert git(repository, "status", "--porcelain") == ""
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("models.sklearn.pipeline_rf.hyperparameters.max_depth", 3, "parameter models.sklearn.pipeline_rf.hyperparameters was"),
+        ("onnx.opset", 20, "parameter onnx was"),
+        (f"{NETWORK}.version", "9.9.9", "v9.9.9/model.pt is newly declared"),
+    ],
+)
+def test_a_parameter_that_dvc_lock_does_not_have_is_named(
+    built: Path, tmp_path: Path, key: str, value: object, reason: str
+) -> None:
+    clone = _copy_without_data(built, tmp_path)
+    set_params(clone, {key: value})
+    assert reason in run(clone, "isoform", "stale", status=1)
+
+
+@pytest.mark.parametrize(
     ("path", "old", "new", "reason"),
     [
-        ("params.yaml", "max_depth: 16", "max_depth: 15", "parameter models.sklearn.pipeline_rf.hyperparameters"),
-        ("params.yaml", "opset: 18", "opset: 19", "parameter onnx"),
         ("pipeline/metrics.py", "BINS = 10", "BINS = 11", "dependency pipeline/metrics.py has changed"),
         ("requirements.lock", "torch==", "# torch==", "dependency requirements.lock has changed"),
         ("dvc.yaml", "cmd: python -m stages.prepare", "cmd: python -B -m stages.prepare", "dvc.yaml says"),
@@ -170,9 +202,19 @@ def test_a_wrong_converter_publishes_nothing(repository: Path) -> None:
     ],
 )
 def test_a_stale_lock_is_named(built: Path, tmp_path: Path, path: str, old: str, new: str, reason: str) -> None:
-    clone = Path(shutil.copytree(built, tmp_path / "clone", ignore=shutil.ignore_patterns("cache", "*.parquet")))
+    clone = _copy_without_data(built, tmp_path)
     edit(clone / path, {old: new})
     assert reason in run(clone, "isoform", "stale", status=1)
+
+
+def _copy_without_data(built: Path, tmp_path: Path) -> Path:
+    return Path(
+        shutil.copytree(built, tmp_path / "clone", ignore=shutil.ignore_patterns("cache", "*.parquet", "*.joblib", "*.pt"))
+    )
+
+
+def _network_folder(repository: Path) -> Path:
+    return Path("models", TORCH, f"v{get_param(repository, f'{NETWORK}.version')}")
 
 
 def _trace(built: Path, command: str) -> dict[str, list[str]]:

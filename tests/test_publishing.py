@@ -149,6 +149,22 @@ def swapped(data: bytes) -> bytes:
     return onnx_format.dump(model)
 
 
+def mislabelled(data: bytes) -> bytes:
+    """Return the model with the right probabilities and the classes in the wrong order."""
+    model = onnx.load_model_from_string(data)
+    classes = next(constant for constant in model.graph.initializer if constant.name == "/answer/classes")
+    classes.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(classes)[::-1].copy(), classes.name))
+    return onnx_format.dump(model)
+
+
+def infinite(data: bytes) -> bytes:
+    """Return the model without the node that turns infinity into a missing number: no held-out row shows it."""
+    model = onnx.load_model_from_string(data)
+    node = next(node for node in model.graph.node if node.op_type == "Where" and "/rows/nan" in node.input)
+    node.op_type, node.input[:] = "Identity", [node.input[2]]
+    return onnx_format.dump(model)
+
+
 def untrained(workspace: Workspace) -> Any:
     return build(workspace.config("network").network).eval()
 
@@ -157,6 +173,8 @@ SABOTAGES: dict[str, tuple[str, str, Callable[[Workspace], bytes]]] = {
     "the model of another name": ("forest", "onnx", lambda w: w.file("logistic", "onnx").read_bytes()),
     "columns exchanged": ("logistic", "onnx", lambda w: swapped(w.file("logistic", "onnx").read_bytes())),
     "columns exchanged in a network": ("network", "onnx", lambda w: swapped(w.file("network", "onnx").read_bytes())),
+    "a row policy that lets infinity through": ("network", "onnx", lambda w: infinite(w.file("network", "onnx").read_bytes())),
+    "labels exchanged": ("forest", "onnx", lambda w: mislabelled(w.file("forest", "onnx").read_bytes())),
     "another pickle": ("forest", "pickle", lambda w: w.file("logistic", "pickle").read_bytes()),
     "other weights": ("network", "full_model", lambda w: full_model.dump(untrained(w))),
     "another reference": ("network", "state_dict", lambda w: state_dict.dump(untrained(w).state_dict())),
@@ -167,7 +185,7 @@ SABOTAGES: dict[str, tuple[str, str, Callable[[Workspace], bytes]]] = {
 def test_a_format_that_answers_otherwise_is_refused_and_nothing_is_published(sabotage: str, workspace: Workspace) -> None:
     model, name, change = SABOTAGES[sabotage]
     workspace.file(model, name).write_bytes(change(workspace))
-    with pytest.raises(CheckFailed, match=r"format '.*', test row \d+: answers .*nothing was published"):
+    with pytest.raises(CheckFailed, match=r"format '.*', (test|hostile) row \d+: (answers|its label) .*nothing was published"):
         workspace.validate(model)
     assert not (workspace.folder(model) / "metadata.json").exists()
 

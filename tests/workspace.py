@@ -10,13 +10,33 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parent.parent
-SAMPLE = {
-    "  rows: 0": "  rows: 2000",
-    "bootstrap: 500": "bootstrap: 100",
-    "parity_rows: 256": "parity_rows: 16",
-    "n_estimators: 80": "n_estimators: 10",
-    "epochs: 8": "epochs: 2",
+SAMPLE: dict[str, Any] = {
+    "data.rows": 2000,
+    "evaluation.bootstrap": 100,
+    "evaluation.parity_rows": 16,
+    "models.sklearn.pipeline_rf.hyperparameters.n_estimators": 10,
+    "models.torch.simple_classifier.hyperparameters.training.epochs": 2,
 }
+
+
+def set_params(folder: Path, values: dict[str, Any]) -> None:
+    """Set keys of params.yaml, whatever a fork has written there."""
+    content = yaml.safe_load((folder / "params.yaml").read_text())
+    for key, value in values.items():
+        *sections, last = key.split(".")
+        section = content
+        for name in sections:
+            section = section[name]
+        section[last] = value
+    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def get_param(folder: Path, key: str) -> Any:
+    """Return the value of a key of params.yaml."""
+    value = yaml.safe_load((folder / "params.yaml").read_text())
+    for name in key.split("."):
+        value = value[name]
+    return value
 
 
 def edit(path: Path, changes: dict[str, str]) -> None:

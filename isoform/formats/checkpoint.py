@@ -5,13 +5,13 @@ from typing import Any
 import torch
 
 from isoform import networks
-from isoform.formats import full_model, state_dict
+from isoform.formats import state_dict
 from isoform.metadata import Config, Network
 
 
 def dump(model: dict[str, Any]) -> bytes:
     """Serialise a checkpoint (see `pipeline.checkpoint` for its keys)."""
-    return full_model.dump(model)
+    return state_dict.dump_torch(model)
 
 
 def load(data: bytes, config: Config) -> torch.nn.Module:

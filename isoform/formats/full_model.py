@@ -6,14 +6,13 @@ from typing import Any
 import torch
 
 from isoform import networks
+from isoform.formats import state_dict
 from isoform.metadata import Config
 
 
 def dump(model: Any) -> bytes:
-    """Serialise a module; through memory, because torch.save's bytes depend on the file's name."""
-    buffer = io.BytesIO()
-    torch.save(model, buffer)
-    return buffer.getvalue()
+    """Serialise a module."""
+    return state_dict.dump_torch(model)
 
 
 def load(data: bytes, config: Config) -> torch.nn.Module:

@@ -26,5 +26,13 @@ def load(data: bytes, config: Config | None = None) -> ort.InferenceSession:
 
 def predict_proba(native: ort.InferenceSession, columns: Columns, config: Config | None = None) -> np.ndarray:
     """Return the output `probabilities`; each column is fed as [N, 1]."""
-    feeds = {name: column.reshape(-1, 1) for name, column in columns.items()}
-    return np.asarray(native.run(["probabilities"], feeds)[0])
+    return np.asarray(native.run(["probabilities"], _feeds(columns))[0])
+
+
+def predict(native: ort.InferenceSession, columns: Columns) -> np.ndarray:
+    """Return the output `label`, int64 or object (`str`) [N]: what a consumer in another language reads."""
+    return np.asarray(native.run(["label"], _feeds(columns))[0])
+
+
+def _feeds(columns: Columns) -> dict[str, np.ndarray]:
+    return {name: column.reshape(-1, 1) for name, column in columns.items()}
