@@ -159,7 +159,7 @@ def test_a_table_of_ones_own_is_tracked_restored_and_built(repository: Path) -> 
     assert table.exists()
     assert git(repository, "status", "--porcelain") == ""
     assert run(repository, "isoform", "verify", "--trust-pickle").endswith("3 versions, no bad files\n")
-    assert '"maybe"' in (repository / _network_folder(repository) / "golden.json").read_text()
+    assert '"maybe"' in (repository / _network_folder(repository) / "config.json").read_text()
 
 
 def test_a_wrong_converter_publishes_nothing(repository: Path) -> None:
