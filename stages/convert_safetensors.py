@@ -17,6 +17,7 @@ def convert(state_dict_bytes: bytes) -> bytes:
 
 
 def main(name: str) -> None:
+    """Convert the model `name`; raises `BadInput` when its state_dict is missing."""
     folder = layout.version_dir(name, params.load().model("torch", name).version)
     data = convert(read_bytes(folder / FORMATS["state_dict"].filename))
     write_atomic(folder / FORMATS["safetensors"].filename, data)

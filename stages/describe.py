@@ -50,6 +50,7 @@ def _numeric(values: np.ndarray) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Write data/summary.json; raises `BadInput` or `CheckFailed` when the prepared tables are not those of their schema."""
     schema = datasets.read_schema()
     summary = describe(schema, datasets.read_train(schema), datasets.read_test(schema))
     write_atomic(layout.SUMMARY, to_json(summary))

@@ -34,6 +34,7 @@ def export_torch(data: bytes, config: Config, onnx_params: params.Onnx) -> Model
 
 
 def main(kind: Literal["sklearn", "torch"], name: str) -> None:
+    """Export the model `name` of `kind`; raises `BadInput` or `CheckFailed`, and then leaves no model.onnx."""
     settings = params.load()
     model = settings.model(kind, name)
     config = configs.describe(name, model, datasets.read_schema())

@@ -22,6 +22,7 @@ def fetch(source: str, path: Path) -> None:
 
 
 def main(source: str, path: str) -> None:
+    """Fetch `source` to `path`; raises `BadInput` or `CheckFailed` when it is not to be had as pinned."""
     fetch(source, Path(path))
 
 

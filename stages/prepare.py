@@ -41,6 +41,7 @@ def prepare(data: Data, train: tuple[Columns, np.ndarray], test: tuple[Columns, 
 
 
 def main() -> None:
+    """Write both tables and, last, their schema; raises `BadInput` naming the column or rows at fault."""
     settings = params.load()
     train, test = datasets.split(datasets.read_source(settings.data), settings.data, settings.seed)
     train_bytes, test_bytes, schema = prepare(settings.data, train, test)

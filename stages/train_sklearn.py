@@ -31,6 +31,7 @@ def train(model: SklearnModel, schema: Schema, columns: Columns, labels: np.ndar
 
 
 def main(name: str) -> None:
+    """Fit and save the model `name`; raises `BadInput` for parameters that its estimator refuses."""
     settings = params.load()
     model: SklearnModel = settings.model("sklearn", name)
     schema = datasets.read_schema()

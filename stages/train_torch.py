@@ -42,6 +42,7 @@ def train(name: str, settings: params.Params) -> tuple[torch.nn.Module, checkpoi
 
 
 def main(name: str) -> None:
+    """Train and save the model `name`; raises `BadInput` for arguments that its network refuses."""
     settings = params.load()
     network, last = train(name, settings)
     folder = layout.version_dir(name, settings.model("torch", name).version)

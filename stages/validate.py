@@ -56,6 +56,7 @@ def reload(kind: Kind, folder: Path, contents: Mapping[str, bytes], config: Conf
 
 
 def main(kind: Kind, name: str) -> None:
+    """Publish the model `name` of `kind`, or raise `CheckFailed` or `BadInput` and leave no metadata.json."""
     settings = params.load()
     model = settings.model(kind, name)
     folder = layout.version_dir(name, model.version)

@@ -21,11 +21,14 @@ from isoform.rows import Columns
 class FormatModule(Protocol):
     """What a module of this package offers."""
 
-    def dump(self, model: Any) -> bytes: ...
+    def dump(self, model: Any) -> bytes:
+        """Return the content of the file."""
 
-    def load(self, data: bytes, config: Config) -> Any: ...
+    def load(self, data: bytes, config: Config) -> Any:
+        """Parse verified bytes; raises whatever its library raises."""
 
-    def predict_proba(self, native: Any, columns: Columns, config: Config) -> np.ndarray: ...
+    def predict_proba(self, native: Any, columns: Columns, config: Config) -> np.ndarray:
+        """Return float32 [N, K]."""
 
 
 @dataclass(frozen=True)
