@@ -33,7 +33,7 @@ stale: $(VENV)/.run ## Fail when dvc.lock is not what this commit would give; ne
 	isoform stale
 
 reproduce: $(VENV)/.run ## Build HEAD again in an empty clone; fail naming each file that differs
-	python -m pipeline.reproduce
+	python -m proofs.reproduce
 
 benchmark: $(VENV)/.test ## Measure, side by side, the ratios that README.md quotes
 	python -m benchmarks.run

@@ -5,8 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-import workspace
-from workspace import commit, edit, get_param, git, lock, ran, run, set_params
+
+from proofs import workspace
+from proofs.workspace import commit, edit, get_param, git, lock, ran, run, set_params
 
 SKLEARN, TORCH = ("pipeline_rf", "pipeline_lr"), "simple_classifier"
 NETWORK = f"models.torch.{TORCH}"
@@ -89,7 +90,7 @@ def test_another_number_of_rows_and_back_prepares_nothing_twice(repository: Path
 
 
 def test_an_empty_clone_is_built_to_the_same_bytes(built: Path) -> None:
-    assert "the same bytes: " in run(built, "python", "-m", "pipeline.reproduce")
+    assert "the same bytes: " in run(built, "python", "-m", "proofs.reproduce")
 
 
 def test_metrics_line_up_across_a_change_of_epochs_and_of_version(repository: Path) -> None:

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from pipeline.reproduce import differences, outputs
+from proofs.reproduce import differences, outputs
 
 LOCK = """
 schema: '2.0'

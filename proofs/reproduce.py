@@ -3,7 +3,7 @@
 Clones HEAD into an empty folder, forces the pipeline there with an empty cache and no remote, and names each
 file whose hash is not the one in the committed dvc.lock, and each that `git status` shows.
 
-Run     python -m pipeline.reproduce
+Run     python -m proofs.reproduce
 """
 
 import shutil

@@ -1,0 +1,1 @@
+"""What proves the promises: whole pipelines run for real, elsewhere, and killed."""
