@@ -1,0 +1,161 @@
+"""Build a sample again on other CPUs, on other numbers of cores and in other surroundings, and compare every byte.
+
+Each variation of proofs/variations.py runs the whole pipeline in its own fresh copy, with empty caches. Another
+CPU is an emulated one: qemu-user runs the stages.
+
+Run     python -m proofs.elsewhere [--quick] [--only NAME] [--jobs N]
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+from isoform import errors
+from isoform.errors import BadInput, CheckFailed
+from proofs import workspace
+from proofs.comparison import Outcome, detail, differing, hashes, legend, table
+from proofs.variations import PACKAGES, QUICK, REFERENCE, VARIATIONS, Stages, Variation, bare, programs, wrapper
+
+# An emulated start of a stage takes ten seconds, and its arithmetic grows with the sample.
+SAMPLE: dict[str, Any] = {
+    "data.rows": 1500,
+    "evaluation.bootstrap": 100,
+    "evaluation.parity_rows": 4,
+    "models.sklearn.pipeline_rf.hyperparameters.n_estimators": 5,
+    "models.torch.simple_classifier.hyperparameters.network.hidden": 32,
+    "models.torch.simple_classifier.hyperparameters.training.batch_size": 256,
+    "models.torch.simple_classifier.hyperparameters.training.epochs": 3,
+    "models.torch.simple_classifier.hyperparameters.training.checkpoint_every_steps": 4,
+}
+LIMIT_S = 3600
+# QEMU 7 and 8 answer wrongly, and nothing of what follows would mean anything.
+SORTS = """
+import stages
+import numpy as np
+numbers = np.random.default_rng(0).permutation(2000)
+assert (numbers[numbers.argsort()] == np.arange(2000)).all()
+"""
+
+
+def prepare(folder: Path) -> Path:
+    """Copy the working tree, once because it may be edited while this runs, and make it small."""
+    folder.mkdir()
+    workspace.copy_sources(folder)
+    for pointer in workspace.ROOT.glob("data/raw/**/*.dvc"):  # a table of one's own comes from nowhere else
+        own = pointer.with_suffix("").relative_to(workspace.ROOT)
+        shutil.copy(workspace.ROOT / own, folder / own)
+    for key, value in SAMPLE.items():
+        try:
+            workspace.get_param(folder, key)
+        except KeyError:
+            continue  # a fork has other models
+        workspace.set_params(folder, {key: value})
+    return folder
+
+
+def build(variation: Variation, source: Path, place: Path, stages: Stages, core: int) -> Outcome:
+    """Run the pipeline of a copy of `source` in the new folder `place`; return its hashes, or its last lines if it failed."""
+    folder = place / variation.folder
+    environment = surroundings(variation, place, core)
+    commands = [
+        ("cp", "-r", "--preserve=timestamps,links", "--", str(source), str(folder)),  # its modes are those of the umask
+        ("dvc", "cache", "dir", "--local", "--cd", str(folder), ".dvc/cache"),
+        *variation.commands(stages),
+    ]
+    before = time.monotonic()
+    failure = ""
+    with (place / "log").open("w+", encoding="utf-8", errors="replace") as log:
+        for command in commands:
+            where = folder if folder.exists() else place
+            done = subprocess.run(
+                command, cwd=where, env=environment, umask=variation.umask, stdout=log, stderr=log, timeout=LIMIT_S, check=False
+            )
+            if done.returncode:
+                log.seek(0)
+                lines = [line for line in log.read().splitlines() if line.strip() and "warning: TCG" not in line]
+                failure = "\n".join([f"'{' '.join(command)}' exited with {done.returncode}:", *lines[-8:]])
+                break
+    found = {} if failure else hashes(folder)
+    return Outcome(variation.name, time.monotonic() - before, found, failure, with_dvc=variation.commands is not bare)
+
+
+def surroundings(variation: Variation, place: Path, core: int) -> dict[str, str]:
+    """Make `place` and return an environment whose `python` is started as the variation says."""
+    (place / "bin").mkdir(parents=True)
+    (place / "home").mkdir()
+    script = place / "bin" / "python"
+    pin = ("taskset", "-c", str(core)) if variation.pinned else ()
+    script.write_text(wrapper((*pin, *variation.prefix), sys.executable))
+    script.chmod(0o755)
+    environment = workspace.environment(**{name: value.format(place=place) for name, value in variation.env.items()})
+    return environment | {"PATH": f"{script.parent}{os.pathsep}{environment['PATH']}"}
+
+
+def compare(variation: Variation, reference: Outcome, base: Path, stages: Stages, cores: "Queue[int]") -> Outcome:
+    """Build a variation on a core that no other is pinned to, say how it went, and leave nothing on the disk."""
+    place = Path(tempfile.mkdtemp(dir=base))
+    checkout = base / "reference" / REFERENCE.folder
+    core = cores.get()
+    try:
+        outcome = build(variation, checkout if variation.warm else base / "sources", place, stages, core)
+        changed = differing(reference.hashes, outcome)
+        details = {path: detail(checkout / path, place / variation.folder / path) for path in changed}
+    finally:
+        cores.put(core)
+        shutil.rmtree(place)
+    answer = "failed" if outcome.failure else f"{len(details)} files differ" if details else "the same"
+    say(f"{variation.name}: {answer}, {outcome.seconds:.0f} s")
+    return replace(outcome, details=details)
+
+
+def available(variations: Iterable[Variation]) -> list[Variation]:
+    """Return the variations that can run here and say which cannot.
+
+    Raises `BadInput` when a program is missing, or an emulator is too old to be right.
+    """
+    chosen = []
+    for variation in variations:
+        prefixes = [prefix for prefix in (variation.prefix, variation.otherwise) if not variation.otherwise or starts(prefix)]
+        chosen += [replace(variation, prefix=prefix) for prefix in prefixes[:1]]
+        if not prefixes:
+            say(f"{variation.name}: skipped, this machine refuses it")
+    missing = [program for program in programs(chosen) if not shutil.which(program)]
+    if missing:
+        packages = " ".join(sorted({PACKAGES[program] for program in missing}))
+        raise BadInput(", ".join(missing), "not found", f"apt-get install {packages}")
+    for prefix in sorted({variation.prefix for variation in chosen if "qemu-x86_64" in variation.prefix}):
+        if not starts((*prefix, sys.executable, "-c", SORTS)):
+            action = "install QEMU 10 or newer; Debian 12: apt-get install -t bookworm-backports qemu-user"
+            raise BadInput(" ".join(prefix), "computes AVX2 wrongly", action)
+    return chosen
+
+
+def starts(command: Sequence[str]) -> bool:
+    """Tell whether this machine runs the command, or the prefix of commands, to success."""
+    command = [*command, "true"] if len(command) else command
+    return subprocess.run(command, cwd=workspace.ROOT, check=False, capture_output=True).returncode == 0
+
+
+def report(reference: Outcome, outcomes: Sequence[Outcome]) -> None:
+    """Print the table and what its numbers mean; raises `CheckFailed` when not all is the same."""
+    print(table(reference.hashes, outcomes), legend(outcomes), sep="\n\n")
+    differ = {path for outcome in outcomes for path in outcome.details}
+    failed = sum(bool(outcome.failure) for outcome in outcomes)
+    if differ or failed:
+        reason = f"{len(differ)} files differ, and {failed} of {len(outcomes)} variations failed"
+        raise CheckFailed("the same bytes elsewhere", reason, "see above which and how")
+    print(f"\nthe same bytes: {len(reference.hashes)} files, {len(outcomes)} variations")
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
