@@ -6,8 +6,9 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 ROWS ?=
+QUICK ?=
 
-.PHONY: help env run test lint types stale reproduce benchmark lock keep schema clean
+.PHONY: help env run test lint types stale reproduce reproduce-elsewhere benchmark lock keep schema clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
@@ -34,6 +35,9 @@ stale: $(VENV)/.run ## Fail when dvc.lock is not what this commit would give; ne
 
 reproduce: $(VENV)/.run ## Build HEAD again in an empty clone; fail naming each file that differs
 	python -m proofs.reproduce
+
+reproduce-elsewhere: $(VENV)/.run ## Build a sample on other CPUs, cores and surroundings, and compare every byte (QUICK=1: a few)
+	python -m proofs.elsewhere $(if $(QUICK),--quick)
 
 benchmark: $(VENV)/.test ## Measure, side by side, the ratios that README.md quotes
 	python -m benchmarks.run

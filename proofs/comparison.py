@@ -7,8 +7,7 @@ from pathlib import Path
 
 from isoform.errors import printable
 
-IGNORED = {".git", ".dvc", ".scratch", "__pycache__"}
-DVCS_OWN = {"dvc.lock", ".gitignore"}
+CACHES = {".git", ".dvc", ".scratch", "__pycache__"}
 
 
 @dataclass(frozen=True)
@@ -20,24 +19,29 @@ class Outcome:
     hashes: Mapping[str, str] = field(default_factory=dict)
     failure: str = ""
     """The last lines of a run that did not come to its end; it has no hashes."""
-    with_dvc: bool = True
-    """Without, DVC's own files are not compared."""
+    apart: frozenset[str] = frozenset()
+    """The files that the run was not to make."""
     details: Mapping[str, str] = field(default_factory=dict)
     """File that differs → how."""
 
 
 def hashes(folder: Path) -> dict[str, str]:
     """Return path → SHA-256 of every file in `folder`, caches apart."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and not IGNORED & set(path.relative_to(folder).parts))
+    paths = (path for path in folder.rglob("*") if path.is_file() and not CACHES & set(path.relative_to(folder).parts))
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
+
+
+def made(found: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """Return the hashes of the files that are not as they were given to the run."""
+    return {path: digest for path, digest in found.items() if given.get(path) != digest}
 
 
 def differing(expected: Mapping[str, str], outcome: Outcome) -> list[str]:
     """Return the files that are not as expected, missing and stray ones too; none of a run that failed."""
     if outcome.failure:
         return []
-    paths = sorted(expected.keys() | outcome.hashes.keys())
-    return [path for path in paths if _compared(path, outcome) and expected.get(path) != outcome.hashes.get(path)]
+    paths = sorted((expected.keys() | outcome.hashes.keys()) - outcome.apart)
+    return [path for path in paths if expected.get(path) != outcome.hashes.get(path)]
 
 
 def detail(expected: Path, found: Path) -> str:
@@ -54,7 +58,7 @@ def detail(expected: Path, found: Path) -> str:
 
 
 def table(expected: Mapping[str, str], outcomes: Sequence[Outcome]) -> str:
-    """Return file × run, the runs by number: = the same, X different, . not compared, ! the run failed."""
+    """Return file × run, the runs by number: = same, X different, . not to be made, ! failed."""
     paths = sorted(expected.keys() | {path for outcome in outcomes for path in outcome.hashes})
     width = max(map(len, paths), default=0)
     numbers = " " * width + "".join(f"{number:>3}" for number in range(1, len(outcomes) + 1))
@@ -75,10 +79,6 @@ def legend(outcomes: Iterable[Outcome]) -> str:
 def _sign(path: str, expected: Mapping[str, str], outcome: Outcome) -> str:
     if outcome.failure:
         return "!"
-    if not _compared(path, outcome):
+    if path in outcome.apart:
         return "."
     return "=" if expected.get(path) == outcome.hashes.get(path) else "X"
-
-
-def _compared(path: str, outcome: Outcome) -> bool:
-    return outcome.with_dvc or Path(path).name not in DVCS_OWN

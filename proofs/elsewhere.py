@@ -23,8 +23,8 @@ from typing import Any
 from isoform import errors
 from isoform.errors import BadInput, CheckFailed
 from proofs import workspace
-from proofs.comparison import Outcome, detail, differing, hashes, legend, table
-from proofs.variations import PACKAGES, QUICK, REFERENCE, VARIATIONS, Stages, Variation, bare, programs, wrapper
+from proofs.comparison import Outcome, detail, differing, hashes, legend, made, table
+from proofs.variations import PACKAGES, QUICK, REFERENCE, VARIATIONS, Stages, Variation, programs, wrapper
 
 # An emulated start of a stage takes ten seconds, and its arithmetic grows with the sample.
 SAMPLE: dict[str, Any] = {
@@ -64,12 +64,12 @@ def prepare(folder: Path) -> Path:
 
 
 def build(variation: Variation, source: Path, place: Path, stages: Stages, core: int) -> Outcome:
-    """Run the pipeline of a copy of `source` in the new folder `place`; return its hashes, or its last lines if it failed."""
+    """Run the pipeline of a copy of `source` in `place`, and return its hashes, or its last lines if it failed."""
     folder = place / variation.folder
     environment = surroundings(variation, place, core)
     commands = [
         ("cp", "-r", "--preserve=timestamps,links", "--", str(source), str(folder)),  # its modes are those of the umask
-        ("dvc", "cache", "dir", "--local", "--cd", str(folder), ".dvc/cache"),
+        ("dvc", "cache", "dir", "--local", ".dvc/cache"),  # empty, whatever the user's settings say
         *variation.commands(stages),
     ]
     before = time.monotonic()
@@ -85,8 +85,7 @@ def build(variation: Variation, source: Path, place: Path, stages: Stages, core:
                 lines = [line for line in log.read().splitlines() if line.strip() and "warning: TCG" not in line]
                 failure = "\n".join([f"'{' '.join(command)}' exited with {done.returncode}:", *lines[-8:]])
                 break
-    found = {} if failure else hashes(folder)
-    return Outcome(variation.name, time.monotonic() - before, found, failure, with_dvc=variation.commands is not bare)
+    return Outcome(variation.name, time.monotonic() - before, {} if failure else hashes(folder), failure)
 
 
 def surroundings(variation: Variation, place: Path, core: int) -> dict[str, str]:
@@ -101,13 +100,18 @@ def surroundings(variation: Variation, place: Path, core: int) -> dict[str, str]
     return environment | {"PATH": f"{script.parent}{os.pathsep}{environment['PATH']}"}
 
 
-def compare(variation: Variation, reference: Outcome, base: Path, stages: Stages, cores: "Queue[int]") -> Outcome:
+def compare(
+    variation: Variation, reference: Outcome, given: Mapping[str, str], base: Path, stages: Stages, cores: "Queue[int]"
+) -> Outcome:
     """Build a variation on a core that no other is pinned to, say how it went, and leave nothing on the disk."""
     place = Path(tempfile.mkdtemp(dir=base))
-    checkout = base / "reference" / REFERENCE.folder
+    sources, checkout = base / "sources", base / "reference" / REFERENCE.folder
     core = cores.get()
     try:
-        outcome = build(variation, checkout if variation.warm else base / "sources", place, stages, core)
+        outcome = build(variation, checkout if variation.warm else sources, place, stages, core)
+        outcome = replace(outcome, hashes=made(outcome.hashes, given))
+        if not variation.whole:
+            outcome = replace(outcome, apart=left_out(reference, stages, place / variation.folder))
         changed = differing(reference.hashes, outcome)
         details = {path: detail(checkout / path, place / variation.folder / path) for path in changed}
     finally:
@@ -118,6 +122,16 @@ def compare(variation: Variation, reference: Outcome, base: Path, stages: Stages
     return replace(outcome, details=details)
 
 
+def left_out(reference: Outcome, stages: Stages, folder: Path) -> frozenset[str]:
+    """Return what a run that did not make everything was not to make: DVC's own files and the outputs of stages left out."""
+    ran = workspace.lock(folder) if (folder / "dvc.lock").exists() else stages
+    outs = [Path(out["path"]) for name in stages.keys() - ran.keys() for out in stages[name].get("outs", [])]
+    own = ("dvc.lock", ".gitignore")
+    return frozenset(
+        path for path in reference.hashes if Path(path).name in own or any(Path(path).is_relative_to(out) for out in outs)
+    )
+
+
 def available(variations: Iterable[Variation]) -> list[Variation]:
     """Return the variations that can run here and say which cannot.
 
@@ -125,9 +139,11 @@ def available(variations: Iterable[Variation]) -> list[Variation]:
     """
     chosen = []
     for variation in variations:
-        prefixes = [prefix for prefix in (variation.prefix, variation.otherwise) if not variation.otherwise or starts(prefix)]
-        chosen += [replace(variation, prefix=prefix) for prefix in prefixes[:1]]
-        if not prefixes:
+        prefixes = (variation.prefix, variation.otherwise) if variation.otherwise else (variation.prefix,)
+        prefix = next((prefix for prefix in prefixes if len(prefixes) == 1 or starts((*prefix, "true"))), None)
+        if prefix is not None:
+            chosen.append(replace(variation, prefix=prefix))
+        else:
             say(f"{variation.name}: skipped, this machine refuses it")
     missing = [program for program in programs(chosen) if not shutil.which(program)]
     if missing:
@@ -141,9 +157,29 @@ def available(variations: Iterable[Variation]) -> list[Variation]:
 
 
 def starts(command: Sequence[str]) -> bool:
-    """Tell whether this machine runs the command, or the prefix of commands, to success."""
-    command = [*command, "true"] if len(command) else command
-    return subprocess.run(command, cwd=workspace.ROOT, check=False, capture_output=True).returncode == 0
+    """Tell whether this machine runs the command to success."""
+    try:
+        return subprocess.run(command, cwd=workspace.ROOT, check=False, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def prove(variations: Sequence[Variation], base: Path, jobs: int) -> tuple[Outcome, list[Outcome]]:
+    """Run the reference, then every variation, `jobs` at a time; raises `CheckFailed` when the reference fails."""
+    cores: Queue[int] = Queue()
+    for core in sorted(os.sched_getaffinity(0))[:jobs]:
+        cores.put(core)
+    sources = prepare(base / "sources")
+    given = hashes(sources)
+    reference = build(REFERENCE, sources, base / "reference", {}, core=0)
+    if reference.failure:
+        raise CheckFailed(REFERENCE.name, reference.failure, "mend the pipeline first")
+    reference = replace(reference, hashes=made(reference.hashes, given))
+    say(f"{REFERENCE.name}: the reference, {len(reference.hashes)} files, {reference.seconds:.0f} s")
+    stages = workspace.lock(base / "reference" / REFERENCE.folder)
+    with ThreadPoolExecutor(cores.qsize()) as pool:
+        runs = [pool.submit(compare, variation, reference, given, base, stages, cores) for variation in variations]
+        return reference, [run.result() for run in runs]
 
 
 def report(reference: Outcome, outcomes: Sequence[Outcome]) -> None:
@@ -159,3 +195,24 @@ def report(reference: Outcome, outcomes: Sequence[Outcome]) -> None:
 
 def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    names = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names.add_argument("--quick", action="store_true", help="a few variations that combine many, in three minutes")
+    names.add_argument("--only", metavar="NAME", default="", help="the variations in whose name this stands")
+    names.add_argument("--jobs", metavar="N", type=int, default=os.cpu_count(), help="runs at a time; at most one a core")
+    options = names.parse_args()
+    wanted = [variation for variation in (QUICK if options.quick else VARIATIONS) if options.only in variation.name]
+    if not wanted:
+        raise BadInput(f"--only {options.only}", "names no variation", "see proofs/variations.py")
+    variations = available(wanted)
+    if len(os.sched_getaffinity(0)) == 1:
+        say("note: there is one core here; 'all cores' means one")
+    with tempfile.TemporaryDirectory(prefix="isoform-elsewhere-") as base:
+        reference, outcomes = prove(variations, Path(base), max(1, options.jobs))
+        report(reference, outcomes)
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))
