@@ -3,7 +3,7 @@
 Each variation of proofs/variations.py runs the whole pipeline in its own fresh copy, with empty caches. Another
 CPU is an emulated one: qemu-user runs the stages.
 
-Run     python -m proofs.elsewhere [--quick] [--only NAME] [--jobs N]
+Run     python -m proofs.elsewhere [--quick] [--only NAME …] [--jobs N]
 """
 
 import argparse
@@ -200,12 +200,15 @@ def say(line: str) -> None:
 def main() -> None:
     names = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names.add_argument("--quick", action="store_true", help="a few variations that combine many, in three minutes")
-    names.add_argument("--only", metavar="NAME", default="", help="the variations in whose name this stands")
+    names.add_argument(
+        "--only", metavar="NAME", nargs="+", default=[""], help="the variations in whose names one of these stands"
+    )
     names.add_argument("--jobs", metavar="N", type=int, default=os.cpu_count(), help="runs at a time; at most one a core")
     options = names.parse_args()
-    wanted = [variation for variation in (QUICK if options.quick else VARIATIONS) if options.only in variation.name]
+    every = QUICK if options.quick else VARIATIONS
+    wanted = [variation for variation in every if any(part in variation.name for part in options.only)]
     if not wanted:
-        raise BadInput(f"--only {options.only}", "names no variation", "see proofs/variations.py")
+        raise BadInput(f"--only {' '.join(options.only)}", "names no variation", "see proofs/variations.py")
     variations = available(wanted)
     if len(os.sched_getaffinity(0)) == 1:
         say("note: there is one core here; 'all cores' means one")
