@@ -106,8 +106,11 @@ KERNELS = {
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1",
     "LOKY_MAX_CPU_COUNT": "3",
     "SKLEARN_ASSUME_FINITE": "1",
+    "MALLOC_PERTURB_": "165",  # fresh memory is not zero
 }
-HASHES = {"PYTHONHASHSEED": "4242"}
+# glibc's exp and log round otherwise without FMA, and it is not a library's own variable.
+GLIBC = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-AVX2"}
+HASHES = {"PYTHONHASHSEED": "4242", "PYTHONOPTIMIZE": "1"}
 ASCII = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 ZONE = {"TZ": "Asia/Kathmandu"}
 NOBODY = {"USER": "nobody", "LOGNAME": "nobody", "HOME": "{place}/home", "XDG_CACHE_HOME": "{place}/home/cache"}
@@ -120,8 +123,9 @@ VARIATIONS = (
     Variation("AMD EPYC, 1 core", EPYC, pinned=True),
     Variation("Intel Haswell, all cores", HASWELL),
     Variation("AMD EPYC, all cores", EPYC),
-    Variation("variables of kernels and threads", env=KERNELS),
-    Variation("hash seed", env=HASHES),
+    Variation("variables of kernels, threads and memory", env=KERNELS),
+    Variation("variable of glibc", env=GLIBC),
+    Variation("hash seed, optimized Python", env=HASHES),
     Variation("ASCII locale", env=ASCII),
     Variation("folder of odd letters", folder=ODD),
     # DVC itself cannot encode such a folder's name under such a locale; the stages can.

@@ -38,6 +38,13 @@ def test_what_a_run_was_not_to_make_is_not_compared() -> None:
     )
 
 
+def test_left_out_are_dvcs_own_files_and_the_outputs_of_stages_that_did_not_run(tmp_path: Path) -> None:
+    reference = Outcome("reference", hashes={"dvc.lock": "1", "raw/a.csv": "2", "raw/.gitignore": "3", "a.pt": "4", "b.pt": "5"})
+    assert elsewhere.left_out(reference, STAGES, tmp_path) == {"dvc.lock", "raw/.gitignore"}
+    (tmp_path / "dvc.lock").write_text("stages: {train@a: {cmd: a}}")
+    assert elsewhere.left_out(reference, STAGES, tmp_path) == {"dvc.lock", "raw/.gitignore", "raw/a.csv", "b.pt"}
+
+
 def test_a_planted_difference_is_found_and_told(tmp_path: Path) -> None:
     for run, value in (("reference", "0.25"), ("other", "0.5")):
         (tmp_path / run / "__pycache__").mkdir(parents=True)
