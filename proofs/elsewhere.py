@@ -32,7 +32,7 @@ SAMPLE: dict[str, Any] = {
     "evaluation.bootstrap": 100,
     "evaluation.parity_rows": 4,
     "models.sklearn.pipeline_rf.hyperparameters.n_estimators": 5,
-    # More rows than the 320 whose products OpenBLAS adds up at once.
+    # More rows than OpenBLAS sums in one block.
     "models.torch.simple_classifier.hyperparameters.training.batch_size": 500,
     "models.torch.simple_classifier.hyperparameters.training.epochs": 3,
     "models.torch.simple_classifier.hyperparameters.training.checkpoint_every_steps": 2,
