@@ -24,7 +24,7 @@ from isoform import errors
 from isoform.errors import BadInput, CheckFailed
 from proofs import workspace
 from proofs.comparison import Outcome, detail, differing, hashes, legend, made, table
-from proofs.variations import PACKAGES, QUICK, REFERENCE, VARIATIONS, Stages, Variation, programs, wrapper
+from proofs.variations import PACKAGES, QUICK, REFERENCE, VARIATIONS, Stages, Variation, programs, surroundings
 
 # An emulated start of a stage takes ten seconds, and its arithmetic grows with the sample.
 SAMPLE: dict[str, Any] = {
@@ -77,27 +77,14 @@ def build(variation: Variation, source: Path, place: Path, stages: Stages, core:
     with (place / "log").open("w+", encoding="utf-8", errors="replace") as log:
         for command in commands:
             where = folder if folder.exists() else place
-            done = subprocess.run(
-                command, cwd=where, env=environment, umask=variation.umask, stdout=log, stderr=log, timeout=LIMIT_S, check=False
-            )
+            limited = ("timeout", "--foreground", str(LIMIT_S), *command)
+            done = subprocess.run(limited, cwd=where, env=environment, umask=variation.umask, stdout=log, stderr=log, check=False)
             if done.returncode:
                 log.seek(0)
                 lines = [line for line in log.read().splitlines() if line.strip() and "warning: TCG" not in line]
                 failure = "\n".join([f"'{' '.join(command)}' exited with {done.returncode}:", *lines[-8:]])
                 break
     return Outcome(variation.name, time.monotonic() - before, {} if failure else hashes(folder), failure)
-
-
-def surroundings(variation: Variation, place: Path, core: int) -> dict[str, str]:
-    """Make `place` and return an environment whose `python` is started as the variation says."""
-    (place / "bin").mkdir(parents=True)
-    (place / "home").mkdir()
-    script = place / "bin" / "python"
-    pin = ("taskset", "-c", str(core)) if variation.pinned else ()
-    script.write_text(wrapper((*pin, *variation.prefix), sys.executable))
-    script.chmod(0o755)
-    environment = workspace.environment(**{name: value.format(place=place) for name, value in variation.env.items()})
-    return environment | {"PATH": f"{script.parent}{os.pathsep}{environment['PATH']}"}
 
 
 def compare(
@@ -179,7 +166,11 @@ def prove(variations: Sequence[Variation], base: Path, jobs: int) -> tuple[Outco
     stages = workspace.lock(base / "reference" / REFERENCE.folder)
     with ThreadPoolExecutor(cores.qsize()) as pool:
         runs = [pool.submit(compare, variation, reference, given, base, stages, cores) for variation in variations]
-        return reference, [run.result() for run in runs]
+        try:
+            return reference, [run.result() for run in runs]
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)  # what waits does not begin
+            raise
 
 
 def report(reference: Outcome, outcomes: Sequence[Outcome]) -> None:

@@ -1,10 +1,15 @@
 """Where else the pipeline must give the same bytes: every variation of the machine and its surroundings, as data."""
 
+import os
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
+from pathlib import Path
 from typing import Any
+
+from proofs import workspace
 
 Command = tuple[str, ...]
 Stages = Mapping[str, Mapping[str, Any]]
@@ -182,3 +187,15 @@ def programs(variations: Sequence[Variation]) -> list[str]:
 def wrapper(prefix: Command, python: str) -> str:
     """Return a script to be called `python`: an emulator does not follow the exec of a program that it runs."""
     return f'#!/bin/sh\nexec {shlex.join((*prefix, python))} "$@"\n'
+
+
+def surroundings(variation: Variation, place: Path, core: int) -> dict[str, str]:
+    """Make `place` and return an environment whose `python` is started as the variation says."""
+    (place / "bin").mkdir(parents=True)
+    (place / "home").mkdir()
+    script = place / "bin" / "python"
+    pin = ("taskset", "-c", str(core)) if variation.pinned else ()
+    script.write_text(wrapper((*pin, *variation.prefix), sys.executable))
+    script.chmod(0o755)
+    environment = workspace.environment(**{name: value.format(place=place) for name, value in variation.env.items()})
+    return environment | {"PATH": f"{script.parent}{os.pathsep}{environment['PATH']}"}
