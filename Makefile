@@ -7,7 +7,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 ROWS ?=
 
-.PHONY: help env run test lint types stale reproduce benchmark lock keep schema clean
+N ?= 50
+SEED ?= 1
+
+.PHONY: help env run test lint types stale reproduce crash-test benchmark lock keep schema clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
@@ -34,6 +37,9 @@ stale: $(VENV)/.run ## Fail when dvc.lock is not what this commit would give; ne
 
 reproduce: $(VENV)/.run ## Build HEAD again in an empty clone; fail naming each file that differs
 	python -m proofs.reproduce
+
+crash-test: $(VENV)/.run ## Kill the pipeline N times (50) at moments drawn from SEED (1); fail when a run after one gives other bytes
+	python -m proofs.crashes $(N) --seed $(SEED)
 
 benchmark: $(VENV)/.test ## Measure, side by side, the ratios that README.md quotes
 	python -m benchmarks.run

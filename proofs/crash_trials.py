@@ -1,0 +1,279 @@
+"""One trial of `proofs.crashes`: bring a workspace into a state in which a stage must run, strike, run again, compare."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isoform.errors import CheckFailed
+from isoform.integrity import read_bytes, sha256
+from proofs.crash_watch import HOOK, Answers, Run, answers, fill_disk, orphans, processes, reader, repro, send
+from proofs.workspace import SAMPLE, commit, copy_sources, get_param, git, lock, set_params
+
+TRAINING = "models.torch.simple_classifier.hyperparameters.training"
+SMALL: dict[str, Any] = {**SAMPLE, f"{TRAINING}.epochs": 20, f"{TRAINING}.batch_size": 16}
+"""A training of 2,000 steps in about two seconds, and all else as short as it goes."""
+ORPHAN_S = 5.0
+OUTPUTS = ("dvc.lock", "data", "models", "reports")
+OF_DVC = {
+    "dvc.lock": r"^open dvc\.lock$",
+    "cache": r" \.dvc/cache/files/",
+    "run-cache": r" \.dvc/cache/runs/",
+    "outputs": r" (data|models|reports)/",
+    "index": r" \.git/",
+    "rwlock": r"^open \.dvc/tmp/rwlock$",
+}
+"""What DVC writes after a stage, by kind: each is as likely to be struck, however often it is written."""
+RESUMED = re.compile(r"resumed at step (\d+) of \d+")
+PROGRESS = re.compile(r"^(?:resumed at )?((?:step|epoch) \d+ of \d+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Trial:
+    number: int
+    phase: str
+    """A stage of dvc.yaml, or dvc."""
+    stage: str
+    """The stage that must run, as DVC calls it: one of the phase; for dvc, any."""
+    start: str
+    """stale: all is built, and a source file of the stage has changed since. empty: nothing is built."""
+    blow: str
+    """SIGKILL, SIGTERM or SIGINT dvc, SIGKILL or SIGTERM stage, Ctrl-C, full disk."""
+    moment: str
+    """time, event (a file is opened, closed off, renamed or removed) or write (half-way through a file)."""
+    kind: str
+    """The kind of file that DVC is struck at; empty for a stage."""
+    share: float
+    """Of the phase's duration or of its events, [0, 1)."""
+    bytes: int
+    """Where in the file, for write."""
+    times: int
+    """Blows in a row, before the run that is let through."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An undisturbed run: its workspace, its outputs, and how long and at which moments each stage can be hit."""
+
+    folder: Path
+    files: dict[str, str]
+    commands: dict[str, str]
+    durations: dict[str, float]
+    moments: dict[str, list[str]]
+    moments_of_dvc: dict[str, list[str]]
+    startup: float
+    answers: Answers
+
+
+@dataclass
+class Outcome:
+    trial: Trial
+    hit: str = ""
+    """The last that was seen before the blow; empty when it missed."""
+    due: int = 0
+    """The step of the newest checkpoint that the blow left."""
+    resumed: int = 0
+    reads: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def build(folder: Path, log: Path) -> Reference:
+    """Run the pipeline undisturbed on a sample; raises `CheckFailed` when it cannot."""
+    copy_sources(folder)
+    every = next(key for key in get_param(folder, TRAINING) if key.startswith("checkpoint_every"))
+    set_params(folder, {**SMALL, f"{TRAINING}.{every}": 37 if every.endswith("steps") else 1})
+    commit(folder, "Sources")
+    record = folder.parent / "moments"
+    began = time.monotonic()
+    run = repro(folder, log, PYTHONPATH=str(HOOK), ISOFORM_MOMENTS=str(record))
+    if run.wait() != 0:
+        raise CheckFailed("the undisturbed run", "failed", f"see {log}")
+    run.ended.wait()
+    commit(folder, "Outputs")
+    starts = [(line.split("'")[1], at, run.lines[i + 1][1].strip()) for i, (at, line) in enumerate(run.lines) if is_start(line)]
+    ends = [at for at, line in run.lines if line.startswith("Updating lock file")]
+    commands = {stage: command.removeprefix("> python ") for stage, _, command in starts}
+    durations = {stage: end - at for (stage, at, _), end in zip(starts, ends, strict=True)}
+    own, of_dvc = split_moments(record.read_text().splitlines(), commands)
+    return Reference(
+        folder, snapshot(folder), commands, durations, own, of_dvc, startup=starts[0][1] - began, answers=answers(folder)
+    )
+
+
+def is_start(line: str) -> bool:
+    return line.startswith("Running stage '")
+
+
+def split_moments(record: list[str], commands: dict[str, str]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Return stage → its own moments, and stage → those of DVC from its start to the next one's."""
+    own: dict[str, list[str]] = {stage: [] for stage in commands}
+    of_dvc: dict[str, list[str]] = {stage: [] for stage in commands}
+    current = ""
+    for line in record:
+        command, words = line.split("\t")
+        if words.startswith("start"):
+            current = next((stage for stage, end in commands.items() if words.endswith(end)), current)
+        elif current:
+            (of_dvc if command.endswith("dvc repro") else own)[current].append(words)
+    return own, of_dvc
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Return path → SHA-256 of all that a run may leave: every file under data, models and reports, and dvc.lock.
+
+    With them, what `git status` says, and the names in the scratch folder.
+    """
+    paths = [path for name in OUTPUTS for path in (folder / name, *(folder / name).rglob("*")) if path.is_file()]
+    found = {str(path.relative_to(folder)): sha256(read_bytes(path)) for path in paths}
+    scratch = {str(path.relative_to(folder)): "present" for path in (folder / ".scratch").rglob("*") if path.is_file()}
+    status = {f"git status: {line[3:]}": line[:2] for line in git(folder, "status", "--porcelain").splitlines()}
+    return {**found, **scratch, **status}
+
+
+def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
+    """Name each file that is missing, left over or of other content."""
+    lines = []
+    for path in sorted(expected.keys() | found.keys()):
+        if path not in found:
+            lines.append(f"{path} is missing")
+        elif path not in expected:
+            lines.append(f"{path} is left over")
+        elif expected[path] != found[path]:
+            lines.append(f"{path} differs")
+    return lines
+
+
+def make_stale(folder: Path, stage: str) -> None:
+    """Have `stage` alone to be run: dvc.lock says that its code was another, and no cache holds what it gave."""
+    text = (folder / "dvc.lock").read_text()
+    code = text.index("path: stages/__init__.py", text.index(f"\n  {stage}:\n"))
+    at = text.index("md5: ", code) + len("md5: ")
+    (folder / "dvc.lock").write_text(f"{text[:at]}{'f' * 32}{text[at + 32 :]}")
+    for out in lock(folder)[stage]["outs"]:
+        (folder / ".dvc/cache/files/md5" / out["md5"][:2] / out["md5"][2:]).unlink(missing_ok=True)
+    shutil.rmtree(folder / ".dvc/cache/runs")
+    if "train_torch" in stage:
+        shutil.rmtree(folder / ".scratch")
+
+
+def make_empty(folder: Path, _: str) -> None:
+    """Leave the sources alone."""
+    for name in git(folder, "ls-files", "-z", "--others", "data", "models").split("\0"):
+        (folder / name).unlink() if name else None
+    for name in ("models", "reports", ".dvc/cache", ".dvc/tmp", ".scratch"):
+        shutil.rmtree(folder / name)
+    for name in ("dvc.lock", "data/summary.json"):
+        (folder / name).unlink()
+
+
+START = {"stale": make_stale, "empty": make_empty}
+
+
+def perform(trial: Trial, reference: Reference, folder: Path, log: Path) -> Outcome:
+    """Strike a copy of the reference's workspace, run it again, and return what differed."""
+    began = time.monotonic()
+    outcome = Outcome(trial)
+    shutil.copytree(reference.folder, folder, symlinks=True)
+    START[trial.start](folder, trial.stage)
+    with reader(folder, reference.answers) as reads:
+        for _ in range(trial.times):
+            disturb(trial, reference, folder, log, outcome)
+        outcome.due = newest_step(folder)
+        last = repro(folder, log)
+        status = last.wait()
+        last.ended.wait()
+        outcome.reads = reads
+    resumed = RESUMED.search(last.text())
+    outcome.resumed = int(resumed[1]) if resumed else 0
+    if status:
+        outcome.failures.append(f"the run after the blow exits with {status}: {first_error(last.text())}")
+    elif status is None:
+        outcome.failures.append("the run after the blow hangs")
+    outcome.failures += differences(reference.files, snapshot(folder)) if status == 0 else []
+    if outcome.due != outcome.resumed:
+        outcome.failures.append(f"resumed at step {outcome.resumed}, the newest checkpoint was of step {outcome.due}")
+    outcome.failures += [f"a reader of {read}" for read in reads if read not in {"whole", "refused"}]
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def disturb(trial: Trial, reference: Reference, folder: Path, log: Path, outcome: Outcome) -> None:
+    """Run and strike once, wait for the end, and note where it hit and what went on running."""
+    plan = from_inside(trial, reference)
+    run = repro(folder, log, **({"PYTHONPATH": str(HOOK), "ISOFORM_BLOW": json.dumps(plan)} if plan else {}))
+    at = None if plan else from_outside(trial, reference, folder, run)
+    if run.wait() is None:
+        outcome.failures.append("the run that was struck hangs")
+    if left := orphans(folder, ORPHAN_S):
+        outcome.failures += [f"after the blow there goes on: {command}" for command in left.values()]
+    run.ended.wait()
+    if plan:
+        at = next((i + 1 for i, (_, line) in enumerate(run.lines) if line.startswith("blow: ")), None)
+    if at is not None and not outcome.hit:
+        outcome.hit = place(run.text(at))
+
+
+def from_inside(trial: Trial, reference: Reference) -> dict[str, Any] | None:
+    """Return what the hook is told, or None when the clock says the moment."""
+    if trial.moment == "time":
+        return None
+    command = reference.commands[trial.stage]
+    moments = reference.moments_of_dvc[trial.stage] if trial.phase == "dvc" else reference.moments[trial.stage]
+    pattern = OF_DVC.get(trial.kind, "^open" if trial.moment == "write" else "")
+    candidates = [words for words in moments if re.search(pattern, words) and (trial.moment == "event" or words.startswith("open"))]
+    name, _, whom = trial.blow.partition(" ")
+    return {
+        "victim": "dvc repro" if trial.phase == "dvc" else command,
+        "after": command if trial.phase == "dvc" else "",
+        "pattern": pattern,
+        "at": 1 + int(trial.share * len(candidates)),
+        "signal": {"Ctrl-C": signal.SIGINT, "full": 0}.get(name) if name in {"Ctrl-C", "full"} else signal.Signals[name],
+        "whom": {"": "group", "stage": "self"}.get(whom, "leader"),
+        "bytes": trial.bytes if trial.moment == "write" else None,
+    }
+
+
+def from_outside(trial: Trial, reference: Reference, folder: Path, run: Run) -> int | None:
+    """Strike when the clock says so; returns how many lines had been printed, None when the run was over."""
+    if trial.phase == "dvc":
+        time.sleep(trial.share * reference.startup)
+    elif run.wait_for(f"Running stage '{trial.stage}'"):
+        time.sleep(trial.share * reference.durations[trial.stage])
+    if run.process.poll() is not None:
+        return None
+    name, _, whom = trial.blow.partition(" ")
+    if name == "full":
+        fill_disk(folder)
+    elif name == "Ctrl-C":
+        os.killpg(run.process.pid, signal.SIGINT)
+    else:
+        stages = [process for process, command in processes(folder).items() if " -m stages." in command]
+        for process in [run.process.pid] if whom == "dvc" else stages:
+            send(process, signal.Signals[name])
+    return len(run.lines)
+
+
+def newest_step(folder: Path) -> int:
+    """Return the step of the newest checkpoint of a training that has not ended, 0 when there is none."""
+    return max((int(path.stem.removeprefix("step-")) for path in folder.glob(".scratch/*/step-*.checkpoint")), default=0)
+
+
+def place(text: str) -> str:
+    """Return the stage, its progress and the file that a log ends with."""
+    stages = [line.split("'")[1] for line in text.splitlines() if is_start(line)]
+    progress = PROGRESS.findall(text.rpartition("Running stage")[2])
+    blow = re.search(r"^blow: (.*)", text, re.MULTILINE)
+    return ", ".join(filter(None, [stages[-1] if stages else "before any stage", *progress[-1:], blow and blow[1]]))
+
+
+def first_error(text: str) -> str:
+    """Return what DVC says is wrong."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return next((line for line in lines if re.search(r"ERROR|error|failed|corrupt", line)), lines[-1] if lines else "nothing said")
