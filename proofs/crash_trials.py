@@ -14,12 +14,13 @@ from typing import Any
 from isoform.errors import CheckFailed
 from isoform.integrity import read_bytes, sha256
 from proofs.crash_watch import HOOK, Answers, Run, answers, fill_disk, orphans, processes, reader, repro, send
-from proofs.workspace import SAMPLE, commit, copy_sources, get_param, git, lock, set_params
+from proofs.workspace import SAMPLE, commit, copy_sources, git, lock, set_params
 
 TRAINING = "models.torch.simple_classifier.hyperparameters.training"
-SMALL: dict[str, Any] = {**SAMPLE, f"{TRAINING}.epochs": 20, f"{TRAINING}.batch_size": 16}
+SMALL: dict[str, Any] = {**SAMPLE, f"{TRAINING}.epochs": 20, f"{TRAINING}.batch_size": 16, f"{TRAINING}.checkpoint_every_steps": 37}
 """A training of 2,000 steps in about two seconds, and all else as short as it goes."""
-ORPHAN_S = 5.0
+ORPHAN_S = 2.0
+"""So soon after the end of `dvc` a stage must have ended too: the next run may start at once."""
 OUTPUTS = ("dvc.lock", "data", "models", "reports")
 OF_DVC = {
     "dvc.lock": r"^open dvc\.lock$",
@@ -87,8 +88,7 @@ class Outcome:
 def build(folder: Path, log: Path) -> Reference:
     """Run the pipeline undisturbed on a sample; raises `CheckFailed` when it cannot."""
     copy_sources(folder)
-    every = next(key for key in get_param(folder, TRAINING) if key.startswith("checkpoint_every"))
-    set_params(folder, {**SMALL, f"{TRAINING}.{every}": 37 if every.endswith("steps") else 1})
+    set_params(folder, SMALL)
     commit(folder, "Sources")
     record = folder.parent / "moments"
     began = time.monotonic()
@@ -102,6 +102,8 @@ def build(folder: Path, log: Path) -> Reference:
     commands = {stage: command.removeprefix("> python ") for stage, _, command in starts}
     durations = {stage: end - at for (stage, at, _), end in zip(starts, ends, strict=True)}
     own, of_dvc = split_moments(record.read_text().splitlines(), commands)
+    for moments in list(of_dvc.values())[:-1]:  # any stage can be the last that runs, after which DVC tells Git
+        moments += [words for words in list(of_dvc.values())[-1] if ".git/" in words]
     return Reference(
         folder, snapshot(folder), commands, durations, own, of_dvc, startup=starts[0][1] - began, answers=answers(folder)
     )
@@ -227,7 +229,9 @@ def from_inside(trial: Trial, reference: Reference) -> dict[str, Any] | None:
     command = reference.commands[trial.stage]
     moments = reference.moments_of_dvc[trial.stage] if trial.phase == "dvc" else reference.moments[trial.stage]
     pattern = OF_DVC.get(trial.kind, "^open" if trial.moment == "write" else "")
-    candidates = [words for words in moments if re.search(pattern, words) and (trial.moment == "event" or words.startswith("open"))]
+    candidates = [
+        words for words in moments if re.search(pattern, words) and (trial.moment == "event" or words.startswith("open"))
+    ]
     name, _, whom = trial.blow.partition(" ")
     return {
         "victim": "dvc repro" if trial.phase == "dvc" else command,
@@ -276,4 +280,6 @@ def place(text: str) -> str:
 def first_error(text: str) -> str:
     """Return what DVC says is wrong."""
     lines = [line for line in text.splitlines() if line.strip()]
-    return next((line for line in lines if re.search(r"ERROR|error|failed|corrupt", line)), lines[-1] if lines else "nothing said")
+    return next(
+        (line for line in lines if re.search(r"ERROR|error|failed|corrupt", line)), lines[-1] if lines else "nothing said"
+    )

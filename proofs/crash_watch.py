@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from proofs.workspace import environment
 
 HOOK = Path(__file__).parent / "blows"
 BUILD_TIMEOUT_S = 300
-READ_EVERY_S = 0.02
+READ_EVERY_S = 0.05
 
 
 @dataclass
@@ -113,10 +113,8 @@ def orphans(folder: Path, within_s: float) -> dict[int, str]:
 
 
 def send(process: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(process, number)
-    except ProcessLookupError:
-        pass
 
 
 def fill_disk(folder: Path) -> None:

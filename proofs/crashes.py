@@ -128,7 +128,9 @@ def attempt(trials: list[Trial], folder: Path, jobs: int) -> list[Outcome]:
     began = time.monotonic()
     reference = build(folder / "reference", folder / "reference.log")
     print(f"undisturbed: {len(reference.files)} files in {time.monotonic() - began:.0f} s", flush=True)
-    print("a full disk is one on which no file can grow past a size (RLIMIT_FSIZE: EFBIG), so that root is not needed", flush=True)
+    print(
+        "a full disk is one on which no file can grow past a size (RLIMIT_FSIZE: EFBIG), so that root is not needed", flush=True
+    )
 
     def one(trial: Trial) -> Outcome:
         place, log = folder / f"trial-{trial.number}", folder / f"trial-{trial.number}.log"

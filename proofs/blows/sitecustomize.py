@@ -2,8 +2,8 @@
 
 A moment is a file of the workspace being opened for writing, closed off by chmod, renamed or removed. `ISOFORM_BLOW`
 (JSON) says in which process (`victim`, how its command line ends), `after` which command it started, at which moment
-(`at`, from 1, of those that match `pattern`), and what: `signal` to `whom` (self, leader or group), or no more than `bytes` in any file from then on.
-`ISOFORM_MOMENTS` names a file to which every moment is written instead: so is the list to draw from made.
+(`at`, from 1, of those that match `pattern`), and what: `signal` to `whom` (self, leader or group), or no more than
+`bytes` in any file from then on. With `ISOFORM_MOMENTS` nothing is struck: every moment is added to the file it names.
 """
 
 import json
@@ -15,7 +15,7 @@ import sys
 
 BLOW = json.loads(os.environ.get("ISOFORM_BLOW", "null"))
 MOMENTS = os.environ.get("ISOFORM_MOMENTS")
-ROOT = f"{os.getcwd()}/"
+ROOT = f"{os.getcwd()}/"  # noqa: PTH109 - pathlib raises events of its own
 COMMAND = " ".join([sys.orig_argv[0], *(os.path.basename(word) for word in sys.orig_argv[1:2]), *sys.orig_argv[2:]])  # noqa: PTH119
 PLACES = {"open": 0, "os.chmod": 0, "os.rename": 1, "os.remove": 0}
 """Audit event → which of its arguments names the file."""
@@ -32,7 +32,7 @@ def moment(event: str, arguments: tuple[object, ...]) -> str | None:
         return "chmod, content written"
     if not isinstance(place, str | bytes):
         return None
-    path = os.path.abspath(os.fsdecode(place))  # noqa: PTH100 - pathlib raises events of its own
+    path = os.path.abspath(os.fsdecode(place))  # noqa: PTH100
     if not path.startswith(ROOT) or "__pycache__" in path:
         return None
     if event == "open":
