@@ -1,5 +1,8 @@
 """Read a file once, hash what was read, and hand on those same bytes; write a file whole or not at all."""
 
+import contextlib
+import fcntl
+import glob
 import hashlib
 import os
 import stat
@@ -60,18 +63,21 @@ def open_verified(path: Path, expected_sha256: str, said_by: str = "metadata.jso
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write `data` (text as UTF-8) so that a reader sees the old file or the new one, never a part.
 
-    A temporary file beside `path` is written, flushed to the disk and renamed over it.
+    A temporary file beside `path` is written, flushed to the disk and renamed over it. What an earlier, killed
+    write has left is removed.
     """
     content = data.encode() if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
         with open(handle, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # as long as the writer lives
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
             os.fchmod(file.fileno(), 0o644)  # mkstemp gives 0600 and ignores the umask
-        os.replace(temporary, path)
+            os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -80,3 +86,11 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         os.fsync(folder)  # the rename itself must survive a power cut
     finally:
         os.close(folder)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary files of `path` whose writers are dead: nobody holds their lock."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with contextlib.suppress(OSError), open(left, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink()

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from isoform.errors import BadInput
 from isoform.integrity import read_bytes
+from pipeline.determinism import Reproducibility
 
 PATH = Path("params.yaml")
 
@@ -85,8 +86,8 @@ class Training(Section):
     weight_decay: Annotated[float, Field(ge=0)]
     learning_rate_decay: Annotated[float, Field(gt=0, le=1)]
     """Factor on the learning rate after each epoch."""
-    checkpoint_every: Positive
-    """Epochs between checkpoints."""
+    checkpoint_every_steps: Positive
+    """Steps of the optimizer between checkpoints; a killed training loses at most these."""
 
 
 class TorchHyperparameters(Section):
@@ -112,7 +113,10 @@ class Models(Section):
 
 class Params(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
+    reproducibility: Reproducibility
     threads: Positive
+    device: Literal["cpu", "cuda"]
+    """Where networks are trained."""
     data: Data
     onnx: Onnx
     evaluation: Evaluation

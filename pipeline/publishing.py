@@ -4,9 +4,7 @@ Run     python -m pipeline.publishing     prints the JSON Schema of metadata.jso
 """
 
 import json
-import platform
 from collections.abc import Mapping
-from importlib import metadata as installed
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +13,9 @@ import numpy as np
 from isoform.integrity import sha256
 from isoform.metadata import Cell, Config, Data, Estimate, File, Golden, Metadata, Parity, Tensor, parse, to_json
 from isoform.rows import Columns, count, take
-from pipeline import parity
+from pipeline import environment, parity
 from pipeline.datasets import Schema
-from pipeline.params import SklearnModel, TorchModel
+from pipeline.params import Params
 
 Kind = Literal["sklearn", "torch"]
 
@@ -63,15 +61,15 @@ def short(value: np.float32) -> float:
 def build_metadata(
     kind: Kind,
     config: Config,
-    model: SklearnModel | TorchModel,
+    settings: Params,
     schema: Schema,
     *,
-    seed: int,
     metrics: Mapping[str, Estimate],
     contents: Mapping[str, tuple[str, bytes]],
     parities: Mapping[str, Parity],
 ) -> Metadata:
     """Return metadata.json for files `contents` (entry → file name, bytes)."""
+    model = settings.model(kind, config.model_name)
     label_type: Literal["string", "int64"] = "string" if isinstance(config.classes[0], str) else "int64"
     document = Metadata(
         model_name=config.model_name,
@@ -80,7 +78,7 @@ def build_metadata(
         # Of the version, not of the run: a run's clock would change the bytes.
         created_at=model.created_at,
         metrics=dict(metrics),
-        training_config={"builder": config.builder, "hyperparameters": config.hyperparameters, "seed": seed},
+        training_config={"builder": config.builder, "hyperparameters": config.hyperparameters, "seed": settings.seed},
         input_schema=[
             *(Tensor(name=name, shape=[None, 1], dtype="float32") for name in config.numeric),
             *(Tensor(name=name, shape=[None, 1], dtype="string") for name in config.categorical),
@@ -97,7 +95,7 @@ def build_metadata(
             train_sha256=schema.train_sha256,
             test_sha256=schema.test_sha256,
         ),
-        environment=environment(kind),
+        environment=describe_environment(kind, settings),
         files={
             name: File(path=path, bytes=len(data), sha256=sha256(data), parity=parities.get(name))
             for name, (path, data) in contents.items()
@@ -107,11 +105,14 @@ def build_metadata(
     return parse(Metadata, to_json(document).encode(), Path("metadata.json"))
 
 
-def environment(kind: Kind) -> dict[str, str]:
-    """Return what the bytes depend on: machine, Python's minor version, library versions without build tags."""
-    versions = {name: installed.version(name).split("+")[0] for name in LIBRARIES[kind]}
-    python = ".".join(platform.python_version_tuple()[:2])
-    return {"machine": platform.machine(), "system": platform.system(), "python": python, **versions}
+def describe_environment(kind: Kind, settings: Params) -> dict[str, str]:
+    """Return what the bytes depend on: platform, Python's minor version, library versions without build tags."""
+    device = settings.device if kind == "torch" else "cpu"
+    return {
+        "platform": environment.description(settings.reproducibility, device),
+        "python": environment.python_minor(),
+        **{name: environment.version(name) for name in LIBRARIES[kind]},
+    }
 
 
 def json_schema() -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""Train a network: seeded, deterministic, resumable.
+"""Train a network: seeded, deterministic, resumable at any step.
 
 Shapes: N rows, F numeric columns, C text columns, K classes.
 """
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from isoform.errors import BadInput
 from isoform.metadata import Config
 from isoform.rows import Columns
 from pipeline import checkpoint as checkpoints
-from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint import Checkpoint, Origin
+from pipeline.params import PATH as PARAMS
 from pipeline.params import Training
 from pipeline.progress import progress
 
@@ -27,98 +29,148 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class State:
-    """Everything that an epoch changes."""
+    """Everything that a step changes."""
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     order: torch.Generator
-    """Draws the order of the rows; dropout draws from torch's global generator."""
+    """Draws the order of the rows, once an epoch; dropout draws from torch's global generator."""
+    epoch_order: torch.Tensor
+    """The state of `order` when the epoch in progress began: drawing again gives the same rows."""
+    epoch_loss_sum: torch.Tensor
+    """Loss of the epoch in progress, summed over its rows so far; float64, 0-dimensional."""
+    step: int
+    """Steps of the optimizer, over all epochs."""
     history: list[list[float]]
-    """Per epoch: mean loss, learning rate."""
+    """Per ended epoch: mean loss, learning rate."""
 
 
 def train(
-    columns: Columns, targets: np.ndarray, config: Config, training: Training, seed: int, *, scratch: Path, fingerprint: str
+    columns: Columns,
+    targets: np.ndarray,
+    config: Config,
+    training: Training,
+    seed: int,
+    *,
+    scratch: Path,
+    origin: Origin,
+    device: str = "cpu",
 ) -> tuple[nn.Module, Checkpoint]:
     """Train the network of `config` on canonical rows and int64 [N] class indices.
 
-    Goes on from the newest usable checkpoint in `scratch`. Returns the network in `eval()` and the last checkpoint.
+    Goes on from the newest usable checkpoint in `scratch`. Returns the network, on the CPU and in `eval()`, and the
+    last checkpoint. Raises `BadInput` when there is no such device.
     """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BadInput(PARAMS, f"device is cuda, and torch {torch.__version__} finds no GPU", "set device: cpu")
     numeric, categories = networks.to_tensors(columns, config)
-    labels = torch.from_numpy(targets)
-    state = start(config, training, numeric, seed)
-    last = checkpoints.latest(scratch, fingerprint, before_epoch=training.epochs)
+    state = start(config, training, numeric, seed, device)
+    tensors = numeric.to(device), categories.to(device), torch.from_numpy(targets).to(device)
+    epoch_steps = math.ceil(len(targets) / training.batch_size)
+    last_step = training.epochs * epoch_steps
+    last = checkpoints.latest(scratch, origin, last_step)
     if last:
         restore(state, last)
-        log.info("resumed after epoch %d of %d, loss %.4f", last["epoch"], training.epochs, last["loss"])
-    done = len(state.history)
-    for epoch in progress(range(done + 1, training.epochs + 1), "epoch", total=training.epochs, done=done):
-        learning_rate = state.optimizer.param_groups[0]["lr"]
-        loss = run_epoch(state, numeric, categories, labels, training.batch_size)
-        state.scheduler.step()
-        state.history.append([loss, learning_rate])
-        log.info("epoch %d of %d: loss %.4f", epoch, training.epochs, loss)
-        if epoch % training.checkpoint_every == 0 or epoch == training.epochs:
-            last = capture(state, config, fingerprint)
-            checkpoints.save(scratch, last)
-    if last is None or last["epoch"] != training.epochs:
-        raise BadInput(scratch, "holds a checkpoint that cannot be continued", "remove the folder")
-    checkpoints.keep_last(scratch)
-    return state.network.eval(), last
+        if len(state.history) != state.step // epoch_steps:
+            raise BadInput(scratch, "holds a checkpoint that cannot be continued", "remove the folder")
+        at = f"epoch {min(len(state.history) + 1, training.epochs)} of {training.epochs}"
+        log.info("resumed at step %d of %d (%s), loss %.4f", state.step, last_step, at, last["loss"])
+    for step in progress(steps(state, tensors, training), "step", total=last_step, done=state.step):
+        if step % training.checkpoint_every_steps == 0 or step == last_step:
+            last = capture(state, config, training.batch_size)
+            checkpoints.save(scratch, last, origin)
+    assert last is not None  # there is at least one step, or a checkpoint of the last
+    return state.network.cpu().eval(), last
 
 
-def start(config: Config, training: Training, numeric: torch.Tensor, seed: int) -> State:
-    """Return a network with the statistics of float32 [N, F] and fresh weights, ready for its first epoch."""
+def start(config: Config, training: Training, numeric: torch.Tensor, seed: int, device: str = "cpu") -> State:
+    """Return a network with the statistics of float32 [N, F] and fresh weights, ready for its first step."""
     network = networks.build(config.network)
     network.get_submodule("normalize").fit(numeric.numpy())  # type: ignore[operator]
+    network.to(device)
     # The unfused AdamW takes MKL's vector square root, whose bits depend on the CPU.
     optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     # The schedule does not know the last epoch: training can be continued past it and equal a longer run.
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=training.learning_rate_decay)
-    return State(network, optimizer, scheduler, torch.Generator().manual_seed(seed), [])
+    order = torch.Generator().manual_seed(seed)
+    return State(network, optimizer, scheduler, order, order.get_state(), torch.zeros((), dtype=torch.float64), 0, [])
 
 
-def run_epoch(state: State, numeric: torch.Tensor, categories: torch.Tensor, labels: torch.Tensor, batch_size: int) -> float:
-    """Train on every row once, in random order, and return the mean loss."""
+def steps(state: State, tensors: tuple[torch.Tensor, ...], training: Training) -> Iterator[int]:
+    """Train from where `state` stands to the last epoch; yield the number of each step when all of it is done."""
     state.network.train()
-    total = torch.zeros((), dtype=torch.float64)
-    for rows in batches(len(labels), batch_size, state.order):
-        logits = state.network(numeric[rows], categories[rows])
-        loss = nn.functional.cross_entropy(logits, labels[rows])
-        state.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        state.optimizer.step()
-        total += loss.detach().double() * len(rows)
-    return total.item() / len(labels)
+    rows = len(tensors[0])
+    while len(state.history) < training.epochs:
+        # Indexing whole tensors with shuffled row numbers is what a DataLoader is slow at.
+        shuffled = torch.randperm(rows, generator=state.order).to(tensors[0].device)
+        done = state.step % math.ceil(rows / training.batch_size) * training.batch_size
+        for begin in range(done, rows, training.batch_size):
+            run_step(state, *(tensor[shuffled[begin : begin + training.batch_size]] for tensor in tensors))
+            if begin + training.batch_size >= rows:
+                end_epoch(state, rows)
+                log.info("epoch %d of %d: loss %.4f", len(state.history), training.epochs, state.history[-1][0])
+            yield state.step
 
 
-def batches(rows: int, batch_size: int, order: torch.Generator) -> Iterator[torch.Tensor]:
-    """Yield int64 row numbers, each row once; indexing whole tensors with them is what a DataLoader is slow at."""
-    shuffled = torch.randperm(rows, generator=order)
-    yield from (shuffled[start : start + batch_size] for start in range(0, rows, batch_size))
+def run_step(state: State, numeric: torch.Tensor, categories: torch.Tensor, labels: torch.Tensor) -> None:
+    """Train on one batch: float32 [B, F], int64 [B, C] and [B]."""
+    loss = nn.functional.cross_entropy(state.network(numeric, categories), labels)
+    state.optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    state.optimizer.step()
+    state.epoch_loss_sum += loss.detach().cpu().double() * len(labels)
+    state.step += 1
 
 
-def capture(state: State, config: Config, fingerprint: str) -> Checkpoint:
-    """Return all that `restore` needs, and what describes it."""
+def end_epoch(state: State, rows: int) -> None:
+    """Note the epoch's mean loss and its learning rate, and set the scheduler to the next."""
+    state.history.append([state.epoch_loss_sum.item() / rows, state.optimizer.param_groups[0]["lr"]])
+    state.scheduler.step()
+    state.epoch_loss_sum.zero_()
+    state.epoch_order = state.order.get_state()
+
+
+def capture(state: State, config: Config, batch_size: int) -> Checkpoint:
+    """Return all that `restore` needs, and what describes it; tensors on the CPU, wherever training runs."""
+    cuda = {"cuda": torch.cuda.get_rng_state()} if next(state.network.parameters()).is_cuda else {}
+    epoch = len(state.history)
     return {
-        "epoch": len(state.history),
-        "model_state_dict": state.network.state_dict(),
-        "optimizer_state_dict": state.optimizer.state_dict(),
+        "epoch": epoch,
+        "step": state.step,
+        "model_state_dict": to_cpu(state.network.state_dict()),
+        "optimizer_state_dict": to_cpu(state.optimizer.state_dict()),
         "scheduler_state_dict": state.scheduler.state_dict(),
-        "loss": state.history[-1][0],
+        "loss": state.history[-1][0] if epoch else state.epoch_loss_sum.item() / (state.step * batch_size),
         "history": [list(entry) for entry in state.history],
-        "rng_states": {"torch": torch.get_rng_state(), "order": state.order.get_state()},
+        "epoch_loss_sum": state.epoch_loss_sum,
+        "rng_states": {"torch": torch.get_rng_state(), "order": state.epoch_order, **cuda},
         "model_config": config.network.arguments if config.network else {},
-        "fingerprint": fingerprint,
     }
 
 
+def to_cpu(content: Any) -> Any:
+    """Return nested dicts and lists with their tensors on the CPU; those that are there already are not copied."""
+    if isinstance(content, torch.Tensor):
+        return content.cpu()
+    if isinstance(content, dict):
+        # A state_dict's own type, and its attributes, are part of its bytes.
+        moved = content.copy()
+        moved.update({key: to_cpu(value) for key, value in content.items()})
+        return moved
+    return [to_cpu(item) for item in content] if isinstance(content, list) else content
+
+
 def restore(state: State, checkpoint: dict[str, Any]) -> None:
-    """Set `state`, and torch's global generator, to where `checkpoint` was captured."""
+    """Set `state`, and torch's global generators, to where `checkpoint` was captured."""
     state.network.load_state_dict(checkpoint["model_state_dict"])
     state.optimizer.load_state_dict(checkpoint["optimizer_state_dict"])
     state.scheduler.load_state_dict(checkpoint["scheduler_state_dict"])
     state.history[:] = [list(entry) for entry in checkpoint["history"]]
-    state.order.set_state(checkpoint["rng_states"]["order"])
+    state.step = checkpoint["step"]
+    state.epoch_loss_sum = checkpoint["epoch_loss_sum"].clone()
+    state.epoch_order = checkpoint["rng_states"]["order"]
+    state.order.set_state(state.epoch_order)
     torch.set_rng_state(checkpoint["rng_states"]["torch"])
+    if "cuda" in checkpoint["rng_states"]:
+        torch.cuda.set_rng_state(checkpoint["rng_states"]["cuda"])

@@ -1,13 +1,37 @@
 """One file = one stage of dvc.yaml: a docstring that says what it reads and writes, one function, a short main()."""
 
 import argparse
+import ctypes
 import importlib.util
+import os
+import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
+
+if not all(map(importlib.util.find_spec, ("yaml", "pydantic", "pyarrow", "skl2onnx", "safetensors"))):
+    # 'dvc repro' takes `python` from PATH: with .venv/bin/dvc and no activated environment that is another one.
+    sys.exit(f"error: {sys.executable}: has none of requirements.lock installed; activate .venv, or run 'make run'")
 
 from isoform import errors
 from pipeline import determinism
 
+
+def end_with_parent() -> None:
+    """Have the system kill this process when its parent is gone: a killed `dvc` must leave no stage running.
+
+    Linux only; elsewhere a stage whose `dvc` was killed runs to its end.
+    """
+    if sys.platform != "linux":
+        return
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1 and b"dvc" not in Path("/proc/1/cmdline").read_bytes():  # it was killed just before
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+if "DVC_STAGE" in os.environ:
+    end_with_parent()
 # Before any stage imports numpy or torch, however the stage is started.
 determinism.pin_environment()
 
@@ -15,9 +39,12 @@ determinism.pin_environment()
 def run(main: Callable[..., None], description: str | None, *names: str, **choices: list[str]) -> None:
     """Call `main` with the positional arguments `choices` and `names`, log plain lines to stderr, and exit.
 
-    An `IsoformError` becomes one line and its exit status; `--debug` adds the traceback.
+    Libraries other than the locked ones are refused first. An `IsoformError` becomes one line and its exit
+    status; `--debug` adds the traceback.
     """
     import logging
+
+    from pipeline import environment
 
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, values in choices.items():
@@ -27,10 +54,15 @@ def run(main: Callable[..., None], description: str | None, *names: str, **choic
     parser.add_argument("--debug", action="store_true", help="show the traceback behind an error")
     options = vars(parser.parse_args())
     debug = options.pop("debug")
+    for stream in (sys.stdout, sys.stderr):
+        # torch's exporter prints ticks; under an ASCII locale they must not end the stage.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    sys.exit(errors.run(lambda: main(**options), debug=debug))
+    # As Ctrl-C: what is half done is removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
+    def checked() -> None:
+        environment.check()
+        main(**options)
 
-if not all(map(importlib.util.find_spec, ("pydantic", "pyarrow", "skl2onnx", "safetensors"))):
-    # 'dvc repro' takes `python` from PATH: with .venv/bin/dvc and no activated environment that is another one.
-    sys.exit(f"error: {sys.executable}: has none of requirements.lock installed; activate .venv, or run 'make run'")
+    sys.exit(errors.run(checked, debug=debug))

@@ -13,7 +13,7 @@ import torch
 from isoform.formats import FORMATS, checkpoint, full_model, state_dict
 from isoform.integrity import write_atomic
 from pipeline import checkpoint as checkpoints
-from pipeline import configs, datasets, determinism, layout, params, training
+from pipeline import configs, datasets, determinism, environment, layout, params, training
 from pipeline.params import TorchModel
 from stages import run
 
@@ -27,22 +27,29 @@ def train(name: str, settings: params.Params) -> tuple[torch.nn.Module, checkpoi
     columns, labels = datasets.read_train(schema)
     config = configs.describe(name, model, schema)
     hyperparameters = model.hyperparameters.training
-    fingerprint = checkpoints.fingerprint(
+    origin = checkpoints.origin(
         train_sha256=schema.train_sha256,
         config=dataclasses.asdict(dataclasses.replace(config, hyperparameters={})),
-        training=hyperparameters.model_dump(exclude={"epochs", "checkpoint_every"}),
+        training=hyperparameters.model_dump(exclude={"epochs", "checkpoint_every_steps"}),
         seed=settings.seed,
         threads=settings.threads,
+        platform=environment.description(settings.reproducibility, settings.device),
     )
     determinism.seed_torch(settings.seed, settings.threads)
-    targets = datasets.class_indices(labels, schema)
     return training.train(
-        columns, targets, config, hyperparameters, settings.seed, scratch=layout.SCRATCH / name, fingerprint=fingerprint
+        columns,
+        datasets.class_indices(labels, schema),
+        config,
+        hyperparameters,
+        settings.seed,
+        scratch=layout.SCRATCH / name,
+        origin=origin,
+        device=settings.device,
     )
 
 
 def main(name: str) -> None:
-    """Train and save the model `name`; raises `BadInput` for arguments that its network refuses."""
+    """Train and save the model `name`; raises `BadInput` for arguments that its network refuses, or no such device."""
     settings = params.load()
     network, last = train(name, settings)
     folder = layout.version_dir(name, settings.model("torch", name).version)
@@ -51,6 +58,7 @@ def main(name: str) -> None:
     write_atomic(folder / FORMATS["checkpoint"].filename, checkpoint.dump(last))
     lines = [f"{epoch},{loss:.6f},{rate:.6g}" for epoch, (loss, rate) in enumerate(last["history"], start=1)]
     write_atomic(folder / "history.csv", "\n".join(["epoch,loss,learning_rate", *lines]) + "\n")
+    checkpoints.end(layout.SCRATCH / name)
 
 
 if __name__ == "__main__":

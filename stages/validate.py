@@ -81,9 +81,7 @@ def main(kind: Kind, name: str) -> None:
     for document, value in documents.items():
         files[document] = (f"{document}.json", to_json(value).encode())
         write_atomic(folder / f"{document}.json", to_json(value))
-    metadata = publishing.build_metadata(
-        kind, config, model, schema, seed=settings.seed, metrics=estimates, contents=files, parities=parities
-    )
+    metadata = publishing.build_metadata(kind, config, settings, schema, metrics=estimates, contents=files, parities=parities)
     write_atomic(folder / "metadata.json", to_json(metadata))
 
 

@@ -59,11 +59,13 @@ def settings(table: str, **data: Any) -> dict[str, Any]:
     model = {"version": "1.0.0", "created_at": "2026-01-02T03:04:05Z"}
     forest = {"n_estimators": 5, "max_depth": 4}
     training = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01, "weight_decay": 0.01}
-    training |= {"learning_rate_decay": 0.9, "checkpoint_every": 1}
+    training |= {"learning_rate_decay": 0.9, "checkpoint_every_steps": 8}
     network = {"hidden": 8, "embedding": 2, "dropout": 0.3}
     return {
         "seed": SEED,
+        "reproducibility": "portable",
         "threads": THREADS,
+        "device": "cpu",
         "data": {
             "source": "data/raw/table.parquet",
             "rows": 0,
