@@ -17,7 +17,12 @@ from proofs.crash_watch import HOOK, Answers, Run, answers, fill_disk, orphans, 
 from proofs.workspace import SAMPLE, commit, copy_sources, git, lock, set_params
 
 TRAINING = "models.torch.simple_classifier.hyperparameters.training"
-SMALL: dict[str, Any] = {**SAMPLE, f"{TRAINING}.epochs": 20, f"{TRAINING}.batch_size": 16, f"{TRAINING}.checkpoint_every_steps": 37}
+SMALL: dict[str, Any] = {
+    **SAMPLE,
+    f"{TRAINING}.epochs": 20,
+    f"{TRAINING}.batch_size": 16,
+    f"{TRAINING}.checkpoint_every_steps": 37,
+}
 """A training of 2,000 steps in about two seconds, and all else as short as it goes."""
 ORPHAN_S = 2.0
 """So soon after the end of `dvc` a stage must have ended too: the next run may start at once."""
