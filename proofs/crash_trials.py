@@ -135,13 +135,16 @@ def split_moments(record: list[str], commands: dict[str, str]) -> tuple[dict[str
 def snapshot(folder: Path) -> dict[str, str]:
     """Return path → SHA-256 of all that a run may leave: every file under data, models and reports, and dvc.lock.
 
-    With them, what `git status` says, and the names in the scratch folder.
+    With them the names in the scratch folder, the lock that a killed Git leaves, and what `git status` says.
     """
     paths = [path for name in OUTPUTS for path in (folder / name, *(folder / name).rglob("*")) if path.is_file()]
     found = {str(path.relative_to(folder)): sha256(read_bytes(path)) for path in paths}
-    scratch = {str(path.relative_to(folder)): "present" for path in (folder / ".scratch").rglob("*") if path.is_file()}
-    status = {f"git status: {line[3:]}": line[:2] for line in git(folder, "status", "--porcelain").splitlines()}
-    return {**found, **scratch, **status}
+    present = [*(folder / ".scratch").rglob("*"), folder / ".git/index.lock"]
+    names = {str(path.relative_to(folder)): "present" for path in present if path.is_file()}
+    status = {
+        f"git status: {line[3:]}": line[:2] for line in git(folder, "status", "--porcelain", "--untracked-files=all").splitlines()
+    }
+    return {**found, **names, **status}
 
 
 def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
@@ -234,6 +237,8 @@ def from_inside(trial: Trial, reference: Reference) -> dict[str, Any] | None:
     command = reference.commands[trial.stage]
     moments = reference.moments_of_dvc[trial.stage] if trial.phase == "dvc" else reference.moments[trial.stage]
     pattern = OF_DVC.get(trial.kind, "^open" if trial.moment == "write" else "")
+    if not any(re.search(pattern, words) for words in moments):
+        pattern = OF_DVC["dvc.lock"]  # an output that Git tracks goes to no cache
     candidates = [
         words for words in moments if re.search(pattern, words) and (trial.moment == "event" or words.startswith("open"))
     ]

@@ -64,10 +64,10 @@ def phases(dvc_yaml: Path) -> dict[str, list[str]]:
 
 def plan(stages: dict[str, list[str]], count: int, seed: int) -> list[Trial]:
     """Draw `count` trials: the same for the same seed, each phase in its turn, each blow of a phase too."""
-    draw = random.Random(seed)
+    draw, shuffle = random.Random(f"{seed}: trials"), random.Random(f"{seed}: phases")
     order: list[str] = []
     while len(order) < count:
-        order += [*draw.sample(sorted(stages), len(stages)), *draw.sample(AGAIN, len(AGAIN))]
+        order += [*shuffle.sample(sorted(stages), len(stages)), *shuffle.sample(AGAIN, len(AGAIN))]
     blows: dict[bool, list[str]] = {True: [], False: []}
     trials = []
     for number, phase in enumerate(order[:count], start=1):
@@ -84,7 +84,7 @@ def plan(stages: dict[str, list[str]], count: int, seed: int) -> list[Trial]:
                 start="empty" if number % EMPTY_EVERY == EMPTY_EVERY // 2 else "stale",
                 blow=blow,
                 moment=moment,
-                kind=draw.choice([*OF_DVC][: 2 if moment == "write" else None]) if of_dvc and moment != "time" else "",
+                kind=draw.choice([*OF_DVC]) if of_dvc and moment != "time" else "",
                 share=draw.random(),
                 bytes=draw.choice([20, 2000]),
                 times=draw.choice([1, 1, 1, 2]),
