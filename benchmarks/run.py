@@ -1,6 +1,6 @@
 """Run every benchmark in turn, each in a process of its own so that none warms or pins another's.
 
-Run     python -m benchmarks.run     (some eight minutes)
+Run     python -m benchmarks.run     (some ten minutes)
 """
 
 import subprocess
@@ -8,7 +8,7 @@ import sys
 
 from benchmarks.timing import ROOT
 
-BENCHMARKS = ("slicing", "formats", "noop_repro", "forced_repro")
+BENCHMARKS = ("slicing", "reproducibility", "formats", "noop_repro", "forced_repro")
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ import stages  # noqa: F401  first: it pins the environment, before torch is imp
 
 # isort: split
 import torch
-from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.timing import ROOT, Ratio, interleaved, seconds, use_two_cores
@@ -40,7 +39,7 @@ def measure(repeats: int = 5) -> Ratio:
     loaded_s, sliced_s = interleaved(
         [
             lambda: seconds(lambda: loader_epoch(loaded, loader)),
-            lambda: seconds(lambda: training.run_epoch(sliced, numeric, categories, labels, batch_size)),
+            lambda: seconds(lambda: sliced_epoch(sliced, (numeric, categories, labels), model.hyperparameters.training)),
         ],
         repeats,
         "epoch, DataLoader and slicing",
@@ -71,19 +70,18 @@ def describe(model: params.TorchModel, numeric: int) -> Config:
     )
 
 
-def loader_epoch(state: training.State, loader: DataLoader[tuple[torch.Tensor, ...]]) -> float:
-    """`pipeline.training.run_epoch`, line for line, but for where the batches come from."""
+def sliced_epoch(state: training.State, tensors: tuple[torch.Tensor, ...], settings: params.Training) -> None:
+    """Train one more epoch, as the pipeline does."""
+    for _ in training.steps(state, tensors, settings.model_copy(update={"epochs": len(state.history) + 1})):
+        pass
+
+
+def loader_epoch(state: training.State, loader: DataLoader[tuple[torch.Tensor, ...]]) -> None:
+    """Do the same, but for where the batches come from."""
     state.network.train()
-    total, rows = torch.zeros((), dtype=torch.float64), 0
-    for numeric, categories, labels in loader:
-        logits = state.network(numeric, categories)
-        loss = nn.functional.cross_entropy(logits, labels)
-        state.optimizer.zero_grad()
-        loss.backward()
-        state.optimizer.step()
-        total += loss.detach().double() * len(labels)
-        rows += len(labels)
-    return total.item() / rows
+    for batch in loader:
+        training.run_step(state, *batch)
+    training.end_epoch(state, len(loader.dataset))  # type: ignore[arg-type]
 
 
 def main() -> None:

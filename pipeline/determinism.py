@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from isoform.errors import BadInput
+
 Reproducibility = Literal["portable", "machine"]
 """`portable`: the same bytes on every x86-64 CPU with AVX2. `machine`: on this machine only, and faster."""
 
@@ -85,15 +87,17 @@ def _has_avx2() -> bool:
     return bool(leaf(1)[4 + 1] >> 5 & 1)
 
 
-def seed_torch(seed: int, threads: int) -> None:
-    """Seed torch and hold it to deterministic kernels on `threads` threads."""
+def seed_torch(seed: int, threads: int, device: str = "cpu") -> None:
+    """Seed torch and hold it to deterministic kernels on `threads` threads; raises `BadInput` when it has no such device."""
     import torch
 
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BadInput("params.yaml", f"device is cuda, and torch {torch.__version__} finds no GPU", "set device: cpu")
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     # As use_deterministic_algorithms(True), which also imports torch's compiler: a second for nothing.
     torch.set_deterministic_debug_mode("error")
-    if os.environ.get("MKL_CBWR") == "COMPATIBLE":
+    if os.environ.get("MKL_CBWR") == PORTABLE["MKL_CBWR"]:
         from pipeline import portable_matmul
 
         portable_matmul.install()

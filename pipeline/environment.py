@@ -62,7 +62,8 @@ def description(reproducibility: Reproducibility, device: str = "cpu") -> str:
     if device == "cuda":
         import torch
 
-        parts.append(f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
+        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "a GPU that is not here"
+        parts.append(f"{gpu}, CUDA {torch.version.cuda}")
     return " ".join(filter(None, parts))
 
 

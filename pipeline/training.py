@@ -3,8 +3,10 @@
 Shapes: N rows, F numeric columns, C text columns, K classes.
 """
 
+import copy
 import logging
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +22,6 @@ from isoform.metadata import Config
 from isoform.rows import Columns
 from pipeline import checkpoint as checkpoints
 from pipeline.checkpoint import Checkpoint, Origin
-from pipeline.params import PATH as PARAMS
 from pipeline.params import Training
 from pipeline.progress import progress
 
@@ -60,10 +61,8 @@ def train(
     """Train the network of `config` on canonical rows and int64 [N] class indices.
 
     Goes on from the newest usable checkpoint in `scratch`. Returns the network, on the CPU and in `eval()`, and the
-    last checkpoint. Raises `BadInput` when there is no such device.
+    last checkpoint.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise BadInput(PARAMS, f"device is cuda, and torch {torch.__version__} finds no GPU", "set device: cpu")
     numeric, categories = networks.to_tensors(columns, config)
     state = start(config, training, numeric, seed, device)
     tensors = numeric.to(device), categories.to(device), torch.from_numpy(targets).to(device)
@@ -135,30 +134,38 @@ def capture(state: State, config: Config, batch_size: int) -> Checkpoint:
     """Return all that `restore` needs, and what describes it; tensors on the CPU, wherever training runs."""
     cuda = {"cuda": torch.cuda.get_rng_state()} if next(state.network.parameters()).is_cuda else {}
     epoch = len(state.history)
-    return {
+    checkpoint = {
         "epoch": epoch,
         "step": state.step,
-        "model_state_dict": to_cpu(state.network.state_dict()),
-        "optimizer_state_dict": to_cpu(state.optimizer.state_dict()),
+        "model_state_dict": state.network.state_dict(),
+        "optimizer_state_dict": state.optimizer.state_dict(),
         "scheduler_state_dict": state.scheduler.state_dict(),
-        "loss": state.history[-1][0] if epoch else state.epoch_loss_sum.item() / (state.step * batch_size),
-        "history": [list(entry) for entry in state.history],
+        "loss": state.history[-1][0] if epoch else state.epoch_loss_sum.item() / (max(state.step, 1) * batch_size),
+        "history": state.history,
         "epoch_loss_sum": state.epoch_loss_sum,
         "rng_states": {"torch": torch.get_rng_state(), "order": state.epoch_order, **cuda},
         "model_config": config.network.arguments if config.network else {},
     }
+    settled: Checkpoint = settle(checkpoint)
+    return settled
 
 
-def to_cpu(content: Any) -> Any:
-    """Return nested dicts and lists with their tensors on the CPU; those that are there already are not copied."""
+def settle(content: Any) -> Any:
+    """Return nested dicts and lists whose bytes depend on their values alone.
+
+    Tensors are on the CPU. Texts are interned: pickle writes a text that it has seen as a reference, and goes by
+    the object, so that a text read from a checkpoint would be written otherwise than the same text in the code.
+    """
     if isinstance(content, torch.Tensor):
         return content.cpu()
+    if isinstance(content, str):
+        return sys.intern(content)
     if isinstance(content, dict):
-        # A state_dict's own type, and its attributes, are part of its bytes.
-        moved = content.copy()
-        moved.update({key: to_cpu(value) for key, value in content.items()})
-        return moved
-    return [to_cpu(item) for item in content] if isinstance(content, list) else content
+        settled = copy.copy(content)  # a state_dict has attributes
+        settled.clear()
+        settled.update({settle(key): settle(value) for key, value in content.items()})
+        return settled
+    return [settle(item) for item in content] if isinstance(content, list) else content
 
 
 def restore(state: State, checkpoint: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 def train(name: str, settings: params.Params) -> tuple[torch.nn.Module, checkpoints.Checkpoint]:
     """Return the network trained on the training rows, and the last checkpoint."""
+    determinism.seed_torch(settings.seed, settings.threads, settings.device)
     model: TorchModel = settings.model("torch", name)
     schema = datasets.read_schema()
     columns, labels = datasets.read_train(schema)
@@ -35,7 +36,6 @@ def train(name: str, settings: params.Params) -> tuple[torch.nn.Module, checkpoi
         threads=settings.threads,
         platform=environment.description(settings.reproducibility, settings.device),
     )
-    determinism.seed_torch(settings.seed, settings.threads)
     return training.train(
         columns,
         datasets.class_indices(labels, schema),

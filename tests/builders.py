@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -166,6 +167,8 @@ def start(root: Path, table: str, content: pd.DataFrame | None = None, **data: A
     raw = root / "data" / "raw"
     raw.mkdir(parents=True)
     (frame(table) if content is None else content).to_parquet(raw / "table.parquet", index=False)
+    for name in ("requirements.lock", ".python-version"):
+        shutil.copy(REPOSITORY / name, root / name)
     workspace = Workspace(root)
     workspace.write_params(settings(table, **data))
     return workspace

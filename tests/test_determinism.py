@@ -10,7 +10,10 @@ import pytest
 import torch
 from builders import REPOSITORY, Workspace, python
 
-from pipeline.determinism import PINS, pin_environment, seed_torch
+from pipeline import determinism
+from pipeline.determinism import seed_torch
+
+PINS = determinism.pins("portable")
 
 HOSTILE = {
     "PYTHONHASHSEED": "123",
@@ -50,11 +53,66 @@ def test_another_process_in_another_folder_on_one_core_builds_the_same_bytes(
     assert sum(name.startswith("models/") for name in found) > 20
 
 
-def test_pins_override_what_the_user_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in PINS:
-        monkeypatch.setenv(name, "something else")
-    pin_environment()
-    assert {name: os.environ[name] for name in PINS} == PINS
+TELLS = "import json, os; print(json.dumps(dict(os.environ)))"
+
+
+def environment_after(code: str, cwd: Path, **variables: str) -> dict[str, str]:
+    """Return the environment of a fresh process after `code`, which finds `determinism` imported."""
+    done = python("-c", f"from pipeline import determinism; {code}; {TELLS}", cwd=cwd, **variables)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+def test_pins_override_what_the_user_has_set(tmp_path: Path) -> None:
+    found = environment_after("determinism.pin_environment()", tmp_path, **dict.fromkeys(PINS, "something else"))
+    assert found.items() >= PINS.items()
+
+
+USERS = {
+    "ONEDNN_DEFAULT_FPMATH_MODE": "BF16",
+    "DNNL_MAX_CPU_ISA": "SSE41",
+    "OMP_DYNAMIC": "true",
+    "OMP_THREAD_LIMIT": "1",
+    "OMP_WAIT_POLICY": "ACTIVE",
+    "KMP_AFFINITY": "compact",
+    "GOTO_NUM_THREADS": "3",
+    "NPY_ENABLE_CPU_FEATURES": "X86_V4",
+    "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+}
+
+
+def test_every_other_variable_that_chooses_kernels_is_dropped(tmp_path: Path) -> None:
+    found = environment_after("determinism.pin_environment()", tmp_path, **USERS, OMPI_COMM="kept")
+    assert not USERS.keys() & found.keys()
+    assert found["OMPI_COMM"] == "kept"
+
+
+def test_machine_leaves_the_choice_of_kernels_to_the_cpu_and_pins_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("reproducibility: machine\n")
+    found = environment_after("determinism.pin_environment()", tmp_path, **USERS, **PINS)
+    assert found.items() >= determinism.pins("machine").items()
+    assert not (PINS.keys() - determinism.pins("machine").keys()) & found.keys()
+    assert determinism.pins("machine").items() >= {"OMP_NUM_THREADS": "1", "MKL_CBWR": "AUTO"}.items()
+
+
+@pytest.mark.parametrize("text", ["", "reproducibility: fast\n", "- a list\n", "\tno yaml: [\n", "reproducibility: portable\n"])
+def test_whatever_else_params_yaml_says_the_pins_are_the_portable_ones(text: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    assert determinism.declared(tmp_path / "params.yaml") == "portable"
+    assert determinism.declared(tmp_path / "absent.yaml") == "portable"
+
+
+def test_outside_the_guarantee_nothing_is_asked_of_the_cpu_that_it_may_lack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(determinism, "_has_avx2", lambda: False)
+    assert determinism.pins("portable") == determinism.pins("machine")
+    assert "ATEN_CPU_CAPABILITY" not in determinism.pins("portable")
+
+
+def test_pins_that_come_too_late_are_refused(tmp_path: Path) -> None:
+    done = python("-c", "import numpy, stages", cwd=tmp_path, OMP_NUM_THREADS="7")
+    assert done.returncode == 1
+    assert "numpy was imported before the pins were set" in done.stderr
 
 
 def test_stages_pin_before_numpy_and_torch_are_imported(tmp_path: Path) -> None:

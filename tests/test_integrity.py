@@ -163,3 +163,19 @@ def test_a_reader_never_sees_a_part(tmp_path: Path) -> None:
     ended.set()
     reader.join()
     assert seen <= set(versions)
+
+
+def test_what_a_killed_write_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    for left in (".model.onnx.abc123.tmp", ".model.onnx.data.abc123.tmp", ".model.pt.abc123.tmp"):
+        (tmp_path / left).write_bytes(b"half")
+    write_atomic(tmp_path / "model.onnx", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".model.pt.abc123.tmp", "model.onnx"]
+
+
+def test_the_temporary_file_of_a_writer_that_lives_is_left_alone(tmp_path: Path) -> None:
+    import fcntl
+
+    with (tmp_path / ".model.onnx.abc123.tmp").open("wb") as living:
+        fcntl.flock(living, fcntl.LOCK_EX)
+        write_atomic(tmp_path / "model.onnx", b"whole")
+        assert len(list(tmp_path.iterdir())) == 2

@@ -45,9 +45,10 @@ def test_each_stage_imports_reads_and_writes_exactly_what_it_declares(built: Pat
         code = {path for path in declared if path.endswith(".py")}
         used = {path for path in trace["modules"] if _has_code(built / path)}
         assert used == code, f"{name}: imports {used - code} undeclared, declares {code - used} unused"
-        data = declared - code - {"requirements.lock"}
+        environment = {"requirements.lock", ".python-version"}
+        data = declared - code - environment
         read = {path for path in trace["read"] if not path.endswith((".py", ".pyc")) and not path.startswith(".")}
-        read -= {"params.yaml"}
+        read -= {"params.yaml", *environment}
         unread = {path for path in data if not any(file == path or file.startswith(f"{path}/") for file in read)}
         undeclared = {file for file in read if not any(file == path or file.startswith(f"{path}/") for path in data)}
         assert not unread, f"{name} declares and does not read {unread}"
@@ -55,13 +56,13 @@ def test_each_stage_imports_reads_and_writes_exactly_what_it_declares(built: Pat
         outs = {out["path"] for out in stage["outs"]}
         written = {path for path in trace["written"] if not path.startswith(".scratch/")}
         assert {path for path in written if not any(path == out or path.startswith(f"{out}/") for out in outs)} == set(), name
-        assert "requirements.lock" in declared, f"{name}: a new library must rerun it"
+        assert environment <= declared, f"{name}: a new library, or Python, must rerun it"
 
 
 def test_each_stage_declares_exactly_the_parameters_it_looks_at(built: Path) -> None:
     for name, stage in lock(built).items():
         declared = set(stage.get("params", {}).get("params.yaml", {}))
-        looked_at = _trace(built, stage["cmd"])["params"]
+        looked_at = [*_trace(built, stage["cmd"])["params"], "reproducibility"]  # which stages/__init__.py reads for each
         leaves = {path for path in looked_at if not any(other.startswith(f"{path}.") for other in looked_at)}
         # The version is part of every path that the stage reads or writes.
         leaves = {path for path in leaves if not path.endswith(".version")}
@@ -197,7 +198,12 @@ def test_a_parameter_that_dvc_lock_does_not_have_is_named(
         ("pipeline/metrics.py", "BINS = 10", "BINS = 11", "dependency pipeline/metrics.py has changed"),
         ("requirements.lock", "torch==", "# torch==", "dependency requirements.lock has changed"),
         ("dvc.yaml", "cmd: python -m stages.prepare", "cmd: python -B -m stages.prepare", "dvc.yaml says"),
-        ("dvc.yaml", "params: [seed, data]", "params: [data]", "parameter seed is no longer declared"),
+        (
+            "dvc.yaml",
+            "params: [seed, reproducibility, data]",
+            "params: [reproducibility, data]",
+            "parameter seed is no longer declared",
+        ),
         ("dvc.yaml", "synthetic: data/raw/synthetic", "another: data/raw/another", "fetch@another: is not in dvc.lock"),
         ("reports/pipeline_rf/metrics.json", '"value": 0.', '"value": 1.', "output reports/pipeline_rf/metrics.json has changed"),
     ],

@@ -121,21 +121,22 @@ def test_metadata_holds_what_the_document_asks_for(published: Callable[[str], Wo
 
 
 @pytest.mark.parametrize("kind", ["sklearn", "torch"])
-def test_the_environment_names_libraries_without_the_machine(kind: Any) -> None:
-    found = publishing.environment(kind)
-    assert {"machine", "system", "python", "numpy", "onnx", "onnxruntime"} <= found.keys()
+def test_the_environment_names_platform_and_libraries(kind: Any, published: Callable[[str], Workspace]) -> None:
+    found = publishing.describe_environment(kind, published("mixed").read_params())
+    assert {"platform", "python", "numpy", "onnx", "onnxruntime"} <= found.keys()
+    assert found["platform"] == "Linux x86_64 with AVX2"
     assert re.fullmatch(r"3\.\d+", found["python"])
     assert not any("+" in version for version in found.values())
 
 
 def test_a_document_that_a_reader_would_refuse_is_not_built(published: Callable[[str], Workspace]) -> None:
     workspace = published("mixed")
-    model = workspace.read_params().model("sklearn", "forest")
-    arguments: dict[str, Any] = {"seed": SEED, "contents": {}, "parities": {}}
+    settings = workspace.read_params()
+    arguments: dict[str, Any] = {"contents": {}, "parities": {}}
     config, schema = workspace.config("forest"), workspace.schema()
-    assert isinstance(publishing.build_metadata("sklearn", config, model, schema, metrics={}, **arguments), Metadata)
+    assert isinstance(publishing.build_metadata("sklearn", config, settings, schema, metrics={}, **arguments), Metadata)
     with pytest.raises((ValueError, IsoformError), match="f1"):
-        publishing.build_metadata("sklearn", config, model, schema, metrics={"f1": 0.5}, **arguments)  # type: ignore[dict-item]
+        publishing.build_metadata("sklearn", config, settings, schema, metrics={"f1": 0.5}, **arguments)  # type: ignore[dict-item]
 
 
 def swapped(data: bytes) -> bytes:
