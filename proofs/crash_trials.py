@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -36,6 +37,12 @@ OF_DVC = {
     "rwlock": r"^open \.dvc/tmp/rwlock$",
 }
 """What DVC writes after a stage, by kind: each is as likely to be struck, however often it is written."""
+REMEDIES = {
+    r"dvc\.lock' (?:is invalid|validation failed)|has no attribute 'endswith'": "git checkout dvc.lock",
+    r"Unable to read RWLock-file": "rm .dvc/tmp/rwlock",
+    r"index\.lock'?: File exists|index\.lock'\): \[Errno 17\]": "rm .git/index.lock",
+}
+"""What DVC says when it cannot go on from a file that it writes in place → the smallest command that mends it."""
 RESUMED = re.compile(r"resumed at step (\d+) of \d+")
 PROGRESS = re.compile(r"^(?:resumed at )?((?:step|epoch) \d+ of \d+)", re.MULTILINE)
 
@@ -61,6 +68,8 @@ class Trial:
     """Where in the file, for write."""
     times: int
     """Blows in a row, before the run that is let through."""
+    shell: str
+    """What DVC starts stages with: bash becomes the stage, another shell may stand between the two."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,8 @@ class Outcome:
     resumed: int = 0
     reads: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    remedy: str = ""
+    """What a human must do where DVC cannot go on from its own half-written file."""
     seconds: float = 0.0
 
 
@@ -196,17 +207,18 @@ def perform(trial: Trial, reference: Reference, folder: Path, log: Path) -> Outc
         for _ in range(trial.times):
             disturb(trial, reference, folder, log, outcome)
         outcome.due = newest_step(folder)
-        last = repro(folder, log)
-        status = last.wait()
-        last.ended.wait()
+        last, status = through(folder, log)
+        if status and (remedy := remedy_for(last)):
+            outcome.remedy = remedy
+            subprocess.run(remedy.split(), cwd=folder, check=True, capture_output=True)
+            last, status = through(folder, log)
         outcome.reads = reads
-    resumed = RESUMED.search(last.text())
+    resumed = RESUMED.search(last)
     outcome.resumed = int(resumed[1]) if resumed else 0
-    if status:
-        outcome.failures.append(f"the run after the blow exits with {status}: {first_error(last.text())}")
-    elif status is None:
-        outcome.failures.append("the run after the blow hangs")
-    outcome.failures += differences(reference.files, snapshot(folder)) if status == 0 else []
+    if status == 0:
+        outcome.failures += differences(reference.files, snapshot(folder))
+    else:
+        outcome.failures.append(f"the run after the blow exits with {status}: {first_error(last)}")
     if outcome.due != outcome.resumed:
         outcome.failures.append(f"resumed at step {outcome.resumed}, the newest checkpoint was of step {outcome.due}")
     outcome.failures += [f"a reader of {read}" for read in reads if read not in {"whole", "refused"}]
@@ -214,10 +226,23 @@ def perform(trial: Trial, reference: Reference, folder: Path, log: Path) -> Outc
     return outcome
 
 
+def through(folder: Path, log: Path) -> tuple[str, int | None]:
+    """Run undisturbed; return what it said and its exit status, None when it hangs."""
+    run = repro(folder, log)
+    status = run.wait()
+    run.ended.wait()
+    return run.text(), status
+
+
+def remedy_for(text: str) -> str:
+    """Return the command that mends what DVC says is wrong, or nothing."""
+    return next((remedy for words, remedy in REMEDIES.items() if re.search(words, text)), "")
+
+
 def disturb(trial: Trial, reference: Reference, folder: Path, log: Path, outcome: Outcome) -> None:
     """Run and strike once, wait for the end, and note where it hit and what went on running."""
     plan = from_inside(trial, reference)
-    run = repro(folder, log, **({"PYTHONPATH": str(HOOK), "ISOFORM_BLOW": json.dumps(plan)} if plan else {}))
+    run = repro(folder, log, SHELL=trial.shell, **({"PYTHONPATH": str(HOOK), "ISOFORM_BLOW": json.dumps(plan)} if plan else {}))
     at = None if plan else from_outside(trial, reference, folder, run)
     if run.wait() is None:
         outcome.failures.append("the run that was struck hangs")

@@ -88,6 +88,7 @@ def plan(stages: dict[str, list[str]], count: int, seed: int) -> list[Trial]:
                 share=draw.random(),
                 bytes=draw.choice([20, 2000]),
                 times=draw.choice([1, 1, 1, 2]),
+                shell=draw.choice(["/bin/bash", "/bin/sh"]),
             )
         )
     return trials
@@ -100,9 +101,15 @@ def describe(outcome: Outcome) -> str:
     moment += f" after {trial.bytes} bytes" if trial.moment == "write" else ""
     return (
         f"{trial.number:3d} {trial.stage if trial.phase != 'dvc' else 'dvc':36s} {trial.blow:13s} {moment}"
-        f"{' ×2' if trial.times == 2 else ''}, {trial.start} | hit: {outcome.hit or 'missed'}"
-        f" | resumed: {outcome.resumed or '-'} | {'FAILED' if outcome.failures else 'same bytes'} | {outcome.seconds:.1f} s"
+        f"{' ×2' if trial.times == 2 else ''}, {trial.start}, {Path(trial.shell).name} | hit: {outcome.hit or 'missed'}"
+        f" | resumed: {outcome.resumed or '-'} | {verdict(outcome)} | {outcome.seconds:.1f} s"
     )
+
+
+def verdict(outcome: Outcome) -> str:
+    if outcome.failures:
+        return "FAILED"
+    return f"same bytes, but only after '{outcome.remedy}'" if outcome.remedy else "same bytes"
 
 
 def table(outcomes: Iterable[Outcome]) -> str:
@@ -118,6 +125,7 @@ def table(outcomes: Iterable[Outcome]) -> str:
     lines += [
         f"{len(outcomes) - missed} blows hit, {missed} came too late to hit; {due} trainings had a checkpoint to go on from, "
         f"{sum(o.resumed > 0 for o in outcomes)} resumed",
+        *(f"{count} needed '{remedy}'" for remedy, count in Counter(o.remedy for o in outcomes if o.remedy).items()),
         f"{reads.total()} reads: {reads['whole']} whole, {reads['refused']} refused, {wrong} wrong",
     ]
     return "\n".join(lines)
@@ -136,7 +144,7 @@ def attempt(trials: list[Trial], folder: Path, jobs: int) -> list[Outcome]:
         place, log = folder / f"trial-{trial.number}", folder / f"trial-{trial.number}.log"
         outcome = perform(trial, reference, place, log)
         print("\n".join([describe(outcome), *(f"      {failure}" for failure in outcome.failures)]), flush=True)
-        if not outcome.failures:
+        if not outcome.failures and not outcome.remedy:
             shutil.rmtree(place)
             log.unlink()
         return outcome
@@ -152,6 +160,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="trials side by side")
     parser.add_argument("--trial", type=int, help="perform this one alone")
+    parser.add_argument("--with-remedies", action="store_true", help="let a command pass that DVC's half-written file needs")
     options = parser.parse_args()
     if not 1 <= (options.trial or 1) <= options.count:
         raise BadInput("--trial", f"{options.trial} is none of the {options.count} trials", "give one from 1 on")
@@ -161,7 +170,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="isoform-crashes-"))
     outcomes = attempt(picked, folder, options.jobs)
     print(table(outcomes))
-    failed = [outcome.trial.number for outcome in outcomes if outcome.failures]
+    failed = [o.trial.number for o in outcomes if o.failures or (o.remedy and not options.with_remedies)]
     if failed:
         again = f"python -m proofs.crashes {options.count} --seed {options.seed} --trial {failed[0]}"
         numbers = ", ".join(map(str, failed))
