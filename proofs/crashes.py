@@ -22,7 +22,8 @@ import yaml
 
 from isoform import errors
 from isoform.errors import BadInput, CheckFailed
-from proofs.crash_trials import OF_DVC, Outcome, Trial, build, perform
+from proofs.crash_states import build
+from proofs.crash_trials import OF_DVC, Outcome, Trial, perform
 from proofs.workspace import ROOT
 
 BLOWS = {

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from proofs import crash_trials, crash_watch, crashes
-from proofs.crash_trials import Outcome, Reference, Trial
-from proofs.workspace import ROOT
+from proofs import crash_states, crash_trials, crash_watch, crashes
+from proofs.crash_states import Reference
+from proofs.crash_trials import Outcome, Trial
+from proofs.workspace import ROOT, commit, git
 
 STAGES = crashes.phases(ROOT / "dvc.yaml")
 FLIGHTS = "fetch@flights"
@@ -39,7 +40,7 @@ def trial(**changes: object) -> Trial:
 def reference(folder: Path = Path()) -> Reference:
     command = "-m stages.fetch flights x"
     own, of_dvc = ["open a", "chmod", "rename a", "open b"], ["open dvc.lock", "open .dvc/tmp/rwlock"]
-    return Reference(folder, {}, {FLIGHTS: command}, {FLIGHTS: 1.0}, {FLIGHTS: own}, {FLIGHTS: of_dvc}, 1.0, {})
+    return Reference(folder, {}, {FLIGHTS: command}, {FLIGHTS: ("Running", 1.0)}, {FLIGHTS: own}, {FLIGHTS: of_dvc}, 1.0, {})
 
 
 def test_the_same_seed_draws_the_same_trials_and_another_seed_others() -> None:
@@ -95,7 +96,7 @@ def test_dvc_is_struck_after_the_stage_and_where_it_has_no_such_file_at_its_lock
 def test_the_moments_after_a_stage_started_are_its_own_or_dvcs() -> None:
     record = ["dvc repro\topen early", "dvc repro\tstart sh -c python -m stages.a", "python -m stages.a\topen out"]
     record += ["dvc repro\topen dvc.lock", "dvc repro\tstart sh -c python -m stages.b"]
-    own, of_dvc = crash_trials.split_moments(record, {"a": "-m stages.a", "b": "-m stages.b"})
+    own, of_dvc = crash_states.split_moments(record, {"a": "-m stages.a", "b": "-m stages.b"})
     assert own == {"a": ["open out"], "b": []}
     assert of_dvc == {"a": ["open dvc.lock"], "b": []}
 
@@ -106,20 +107,20 @@ def workspace(folder: Path) -> Path:
     (folder / "dvc.lock").write_text("stages: {}\n")
     (folder / "models/model.onnx").write_bytes(b"weights")
     (folder / ".gitignore").write_text("*.onnx\n.scratch\n")
-    crash_trials.git(folder, "init", "--quiet")
-    crash_trials.commit(folder, "Outputs")
+    git(folder, "init", "--quiet")
+    commit(folder, "Outputs")
     return folder
 
 
 def test_what_a_blow_can_leave_is_found(tmp_path: Path) -> None:
     folder = workspace(tmp_path)
-    before = crash_trials.snapshot(folder)
-    assert crash_trials.differences(before, crash_trials.snapshot(folder)) == []
+    before = crash_states.snapshot(folder)
+    assert crash_states.differences(before, crash_states.snapshot(folder)) == []
     (folder / "models/model.onnx").write_bytes(b"Weights")
     (folder / "dvc.lock").unlink()
     for name in ("models/.model.onnx.x.tmp", "data/stray", ".scratch/network/.step-1.x.tmp"):
         (folder / name).touch()
-    assert crash_trials.differences(before, crash_trials.snapshot(folder)) == [
+    assert crash_states.differences(before, crash_states.snapshot(folder)) == [
         ".scratch/network/.step-1.x.tmp is left over",
         "data/stray is left over",
         "dvc.lock is missing",
@@ -133,10 +134,10 @@ def test_what_a_blow_can_leave_is_found(tmp_path: Path) -> None:
 
 def test_the_newest_checkpoint_of_a_training_that_has_not_ended_is_found(tmp_path: Path) -> None:
     folder = workspace(tmp_path)
-    assert crash_trials.newest_step(folder) == 0
+    assert crash_states.newest_step(folder) == 0
     for name in ("step-000000037", "step-000000111", "ended-000000999"):
         (folder / f".scratch/network/{name}.checkpoint").touch()
-    assert crash_trials.newest_step(folder) == 111
+    assert crash_states.newest_step(folder) == 111
 
 
 def test_a_stage_that_goes_on_is_found_and_ended(tmp_path: Path) -> None:
