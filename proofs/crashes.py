@@ -36,14 +36,15 @@ BLOWS = {
     "full disk": ["time", "write"],
 }
 """What strikes, and at which moments it can."""
-BLOWS_TO_DVC = {
-    "SIGKILL dvc": ["time", "event", "write"],
-    "SIGTERM dvc": ["time", "event"],
-    "SIGINT dvc": ["time", "event"],
-    "Ctrl-C": ["time", "event"],
-    "full disk": ["time", "write"],
+DECKS = {
+    "dvc": {
+        **{blow: moments for blow, moments in BLOWS.items() if "stage" not in blow},
+        "SIGKILL dvc": ["time", "event", "write"],
+    },
+    "train_torch": {blow: moments for blow, moments in BLOWS.items() if blow != "SIGINT dvc"},
 }
-"""The same while no stage runs; `time` is then DVC's start."""
+"""Phases with blows of their own, instead of `BLOWS`. dvc: while no stage runs; `time` is then DVC's start. train_torch:
+without SIGINT to `dvc` alone, which DVC ignores while a stage runs, so that each blow ends a training."""
 AGAIN = ["train_torch", "train_torch", "dvc"]
 """Phases that each round has once more: a training, which is long and can be resumed, twice."""
 EMPTY_EVERY = 12
@@ -69,13 +70,13 @@ def plan(stages: dict[str, list[str]], count: int, seed: int) -> list[Trial]:
     order: list[str] = []
     while len(order) < count:
         order += [*shuffle.sample(sorted(stages), len(stages)), *shuffle.sample(AGAIN, len(AGAIN))]
-    blows: dict[bool, list[str]] = {True: [], False: []}
+    left: dict[str, list[str]] = {}
     trials = []
     for number, phase in enumerate(order[:count], start=1):
-        of_dvc = phase == "dvc"
-        moments = BLOWS_TO_DVC if of_dvc else BLOWS
-        blows[of_dvc] = blows[of_dvc] or draw.sample(sorted(moments), len(moments))
-        blow = blows[of_dvc].pop()
+        deck = phase if phase in DECKS else ""
+        moments = DECKS.get(phase, BLOWS)
+        left[deck] = left.get(deck) or draw.sample(sorted(moments), len(moments))
+        blow = left[deck].pop()
         moment = draw.choice(moments[blow])
         trials.append(
             Trial(
@@ -85,7 +86,7 @@ def plan(stages: dict[str, list[str]], count: int, seed: int) -> list[Trial]:
                 start="empty" if number % EMPTY_EVERY == EMPTY_EVERY // 2 else "stale",
                 blow=blow,
                 moment=moment,
-                kind=draw.choice([*OF_DVC]) if of_dvc and moment != "time" else "",
+                kind=draw.choice([*OF_DVC]) if phase == "dvc" and moment != "time" else "",
                 share=draw.random(),
                 bytes=draw.choice([20, 2000]),
                 times=draw.choice([1, 1, 1, 2]),
