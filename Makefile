@@ -8,7 +8,10 @@ unexport PYTHONPATH PYTHONHOME
 ROWS ?=
 QUICK ?=
 
-.PHONY: help env run test lint types stale reproduce reproduce-elsewhere benchmark lock keep schema clean
+N ?= 50
+SEED ?= 1
+
+.PHONY: help env run test lint types stale reproduce reproduce-elsewhere crash-test benchmark lock keep schema clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
@@ -38,6 +41,9 @@ reproduce: $(VENV)/.run ## Build HEAD again in an empty clone; fail naming each 
 
 reproduce-elsewhere: $(VENV)/.run ## Build a sample on other CPUs, cores and surroundings, and compare every byte (QUICK=1: a few)
 	python -m proofs.elsewhere $(if $(QUICK),--quick)
+
+crash-test: $(VENV)/.run ## Kill the pipeline N times (50) at moments drawn from SEED (1); fail when a run after one gives other bytes
+	python -m proofs.crashes $(N) --seed $(SEED)
 
 benchmark: $(VENV)/.test ## Measure, side by side, the ratios that README.md quotes
 	python -m benchmarks.run
