@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -27,13 +28,6 @@ OF_DVC = {
     "rwlock": r"^open \.dvc/tmp/rwlock$",
 }
 """What DVC writes after a stage, by kind: each is as likely to be struck, however often it is written."""
-
-REMEDIES = {
-    r"dvc\.lock' (?:is invalid|validation failed)|has no attribute 'endswith'": "git checkout dvc.lock",
-    r"Unable to read RWLock-file": "rm .dvc/tmp/rwlock",
-    r"index\.lock'?: File exists|index\.lock'\): \[Errno 17\]": "rm .git/index.lock",
-}
-"""What DVC says when it cannot go on from a file that it writes in place → the smallest command that mends it."""
 
 RESUMED = re.compile(r"resumed at step (\d+) of \d+")
 PROGRESS = re.compile(r"^(?:resumed at )?((?:step|epoch) \d+ of \d+)", re.MULTILINE)
@@ -74,8 +68,8 @@ class Outcome:
     resumed: int = 0
     reads: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
-    remedy: str = ""
-    """What a human must do where DVC cannot go on from its own half-written file."""
+    mended: list[str] = field(default_factory=list)
+    """What of DVC's own files was damaged or left over, and mended before the last run."""
     seconds: float = 0.0
 
 
@@ -89,11 +83,8 @@ def perform(trial: Trial, reference: Reference, folder: Path, log: Path) -> Outc
         for _ in range(trial.times):
             disturb(trial, reference, folder, log, outcome)
         outcome.due = newest_step(folder)
+        outcome.mended = mend(folder)
         last, status = through(folder, log)
-        if status and (remedy := remedy_for(last)):
-            outcome.remedy = remedy
-            subprocess.run(remedy.split(), cwd=folder, check=True, capture_output=True)
-            last, status = through(folder, log)
         outcome.reads = reads
     resumed = RESUMED.search(last)
     outcome.resumed = int(resumed[1]) if resumed else 0
@@ -116,9 +107,10 @@ def through(folder: Path, log: Path) -> tuple[str, int | None]:
     return run.text(), status
 
 
-def remedy_for(text: str) -> str:
-    """Return the command that mends what DVC says is wrong, or nothing."""
-    return next((remedy for words, remedy in REMEDIES.items() if re.search(words, text)), "")
+def mend(folder: Path) -> list[str]:
+    """Do what `make run` does first, and return a line for each thing that was mended."""
+    done = subprocess.run([sys.executable, "-m", "pipeline.mend"], cwd=folder, check=True, capture_output=True, text=True)
+    return [line for line in done.stderr.splitlines() if line.startswith("note: ")]
 
 
 def disturb(trial: Trial, reference: Reference, folder: Path, log: Path, outcome: Outcome) -> None:

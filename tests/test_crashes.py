@@ -162,22 +162,3 @@ def test_the_table_counts_blows_resumes_and_reads() -> None:
     text = crashes.table([hit, Outcome(trial(number=2))])
     assert "1 blows hit, 1 came too late to hit; 1 trainings had a checkpoint to go on from, 1 resumed" in text
     assert "8 reads: 5 whole, 2 refused, 1 wrong" in text
-
-
-@pytest.mark.parametrize(
-    ("said", "remedy"),
-    [
-        ("'./dvc.lock' validation failed.", "git checkout dvc.lock"),
-        ("'./dvc.lock' is invalid.", "git checkout dvc.lock"),
-        ("ERROR: failed: Unable to read RWLock-file '.dvc/tmp/rwlock'. JSON structure is corrupted", "rm .dvc/tmp/rwlock"),
-        ("ERROR: unexpected error - ('index', '.git/index.lock'): [Errno 17] File exists: 'x'", "rm .git/index.lock"),
-        ("ERROR: failed to reproduce 'prepare'", ""),
-    ],
-)
-def test_what_dvc_cannot_go_on_from_has_its_remedy(said: str, remedy: str) -> None:
-    assert crash_trials.remedy_for(said) == remedy
-
-
-def test_a_trial_that_needed_a_remedy_says_so() -> None:
-    assert crashes.verdict(Outcome(trial(), remedy="rm x")) == "same bytes, but only after 'rm x'"
-    assert crashes.verdict(Outcome(trial(), remedy="rm x", failures=["a differs"])) == "FAILED"

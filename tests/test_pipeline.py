@@ -197,7 +197,7 @@ def test_a_parameter_that_dvc_lock_does_not_have_is_named(
     [
         ("pipeline/metrics.py", "BINS = 10", "BINS = 11", "dependency pipeline/metrics.py has changed"),
         ("requirements.lock", "torch==", "# torch==", "dependency requirements.lock has changed"),
-        ("dvc.yaml", "cmd: python -m stages.prepare", "cmd: python -B -m stages.prepare", "dvc.yaml says"),
+        ("dvc.yaml", "cmd: exec python -m stages.prepare", "cmd: exec python -B -m stages.prepare", "dvc.yaml says"),
         (
             "dvc.yaml",
             "params: [seed, reproducibility, data]",
@@ -225,7 +225,7 @@ def _network_folder(repository: Path) -> Path:
 
 
 def _trace(built: Path, command: str) -> dict[str, list[str]]:
-    name = "-".join(argument.replace("/", "_") for argument in command.split()[2:])
+    name = "-".join(argument.replace("/", "_") for argument in command.split()[3:])
     trace: dict[str, list[str]] = json.loads((built.parent / "traces" / f"{name}.json").read_text())
     return trace
 
