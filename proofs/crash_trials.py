@@ -68,8 +68,10 @@ class Outcome:
     resumed: int = 0
     reads: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    refused: bool = False
+    """Plain `dvc repro` refused to go on: `make run`, which mends first, was needed."""
     mended: list[str] = field(default_factory=list)
-    """What of DVC's own files was damaged or left over, and mended before the last run."""
+    """What of DVC's own files was damaged or left over."""
     seconds: float = 0.0
 
 
@@ -83,8 +85,12 @@ def perform(trial: Trial, reference: Reference, folder: Path, log: Path) -> Outc
         for _ in range(trial.times):
             disturb(trial, reference, folder, log, outcome)
         outcome.due = newest_step(folder)
-        outcome.mended = mend(folder)
         last, status = through(folder, log)
+        if status:  # DVC cannot go on from what it left half-written itself
+            outcome.refused, outcome.mended = True, mend(folder)
+            again, status = through(folder, log)
+            last += again
+        outcome.mended += mend(folder)  # what it left beside the outputs stops nobody
         outcome.reads = reads
     resumed = RESUMED.search(last)
     outcome.resumed = int(resumed[1]) if resumed else 0

@@ -1,9 +1,9 @@
 """Kill the pipeline at seeded moments and run it again: the proof that it ends with the bytes of an undisturbed run.
 
 Each trial starts from a workspace in which one stage, or all, must run, strikes `dvc repro` there once or twice, and lets
-the next one through, after `pipeline.mend`, as `make run` does. That must exit with 0 and leave the files of the
-undisturbed run and nothing else; a training must go on from its newest checkpoint; and a reader of the published versions
-must get, all the while, a whole one or a refusal.
+the next one through. That must exit with 0 (after `pipeline.mend`, as in `make run`, where DVC was struck in a write of its
+own file and refuses) and leave the files of the undisturbed run and nothing else; a training must go on from its newest
+checkpoint; and a reader of the published versions must get, all the while, a whole one or a refusal.
 
 Run     python -m proofs.crashes 50 --seed 1            all trials; with --trial 7, that one alone
 """
@@ -126,7 +126,8 @@ def table(outcomes: Iterable[Outcome]) -> str:
     lines += [
         f"{len(outcomes) - missed} blows hit, {missed} came too late to hit; {due} trainings had a checkpoint to go on from, "
         f"{sum(o.resumed > 0 for o in outcomes)} resumed",
-        f"{sum(bool(o.mended) for o in outcomes)} left damaged or stray files of DVC's own, which pipeline.mend mended",
+        f"after {sum(o.refused for o in outcomes)} plain 'dvc repro' refused, until pipeline.mend had mended DVC's own files; "
+        f"{sum(bool(o.mended) and not o.refused for o in outcomes)} more left stray files of DVC's",
         f"{reads.total()} reads: {reads['whole']} whole, {reads['refused']} refused, {wrong} wrong",
     ]
     return "\n".join(lines)
