@@ -13,6 +13,10 @@ if not all(map(importlib.util.find_spec, ("yaml", "pydantic", "pyarrow", "skl2on
     # 'dvc repro' takes `python` from PATH: with .venv/bin/dvc and no activated environment that is another one.
     sys.exit(f"error: {sys.executable}: has none of requirements.lock installed; activate .venv, or run 'make run'")
 
+if sys.argv[0] == "-m" and sys.getfilesystemencoding() != "utf-8":
+    # Under an ASCII locale torch's exporter stumbles over its own ticks, and over the letters of the checkout's path.
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})
+
 from isoform import errors
 from pipeline import determinism
 
@@ -54,9 +58,6 @@ def run(main: Callable[..., None], description: str | None, *names: str, **choic
     parser.add_argument("--debug", action="store_true", help="show the traceback behind an error")
     options = vars(parser.parse_args())
     debug = options.pop("debug")
-    for stream in (sys.stdout, sys.stderr):
-        # torch's exporter prints ticks; under an ASCII locale they must not end the stage.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # As Ctrl-C: what is half done is removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
