@@ -82,9 +82,9 @@ def _has_avx2() -> bool:
         leaf = ctypes.CDLL(None).__x86_get_cpuid_feature_leaf
     except (OSError, AttributeError):
         return True
-    # struct cpuid_feature: what the CPU has, then what the system lets it use; EAX, EBX, ECX, EDX each.
+    # struct cpuid_feature: EAX, EBX, ECX, EDX as the CPU has them, before what GLIBC_TUNABLES hides of them.
     leaf.restype, leaf.argtypes = ctypes.POINTER(ctypes.c_uint32), [ctypes.c_uint32]
-    return bool(leaf(1)[4 + 1] >> 5 & 1)
+    return bool(leaf(1)[1] >> 5 & 1)
 
 
 def seed_torch(seed: int, threads: int, device: str = "cpu") -> None:

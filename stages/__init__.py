@@ -13,9 +13,11 @@ if not all(map(importlib.util.find_spec, ("yaml", "pydantic", "pyarrow", "skl2on
     # 'dvc repro' takes `python` from PATH: with .venv/bin/dvc and no activated environment that is another one.
     sys.exit(f"error: {sys.executable}: has none of requirements.lock installed; activate .venv, or run 'make run'")
 
-if sys.argv[0] == "-m" and sys.getfilesystemencoding() != "utf-8":
-    # Under an ASCII locale torch's exporter stumbles over its own ticks, and over the letters of the checkout's path.
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})
+if sys.argv[0] == "-m" and (sys.getfilesystemencoding() != "utf-8" or "GLIBC_TUNABLES" in os.environ):
+    # Both are read when a process starts, so start again. Under an ASCII locale torch's exporter stumbles over its own
+    # ticks, and over the letters of the checkout's path; GLIBC_TUNABLES can choose another exp and log.
+    kept = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**kept, "PYTHONUTF8": "1"})
 
 from isoform import errors
 from pipeline import determinism

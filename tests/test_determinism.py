@@ -159,3 +159,20 @@ def test_a_stage_reads_and_prints_utf8_under_an_ascii_locale(tmp_path: Path) -> 
         (folder / name).write_text((REPOSITORY / name).read_text())
     done = python("-m", "stages.fetch", "flights✓", "data", cwd=folder, **ascii_only)
     assert done.stderr.startswith("error: source 'flights✓': is not known")
+
+
+def test_a_variable_of_glibc_does_not_reach_a_stage(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import atexit, os\natexit.register(lambda: print('GLIBC_TUNABLES' in os.environ))\n"
+    )
+    path = f"{tmp_path}{os.pathsep}{REPOSITORY}"
+    tunables = "glibc.cpu.hwcaps=-FMA,-AVX2"
+    done = python("-m", "stages.fetch", "--help", cwd=tmp_path, PYTHONPATH=path, GLIBC_TUNABLES=tunables)
+    assert done.returncode == 0
+    assert done.stdout.endswith("\nFalse\n")
+
+
+def test_a_variable_of_glibc_hides_no_avx2(tmp_path: Path) -> None:
+    code = "from pipeline import determinism; print(determinism.in_guarantee())"
+    found = [python("-c", code, cwd=tmp_path, GLIBC_TUNABLES=value).stdout for value in ("", "glibc.cpu.hwcaps=-FMA,-AVX2")]
+    assert found[0] == found[1] != ""
