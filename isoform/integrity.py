@@ -69,10 +69,9 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     content = data.encode() if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    handle, temporary = _temporary(path)
     try:
         with open(handle, "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # as long as the writer lives
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -86,6 +85,16 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         os.fsync(folder)  # the rename itself must survive a power cut
     finally:
         os.close(folder)
+
+
+def _temporary(path: Path) -> tuple[int, str]:
+    """Return a new file beside `path`, locked for as long as its writer lives."""
+    while True:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, temporary
+        os.close(handle)  # between the two, another writer has taken it for abandoned
 
 
 def _remove_abandoned(path: Path) -> None:

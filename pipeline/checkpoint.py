@@ -23,12 +23,18 @@ DIGEST_BYTES = 32
 """Each file in the scratch folder is the SHA-256 of the rest, then the rest."""
 LIBRARIES = ("torch", "numpy")
 CODE = (
+    "isoform/metadata.py",
     "isoform/networks.py",
+    "isoform/rows.py",
     "pipeline/checkpoint.py",
+    "pipeline/configs.py",
+    "pipeline/datasets.py",
     "pipeline/determinism.py",
     "pipeline/portable_matmul.py",
     "pipeline/training.py",
+    "stages/train_torch.py",
 )
+"""What can change a tensor of the training."""
 
 log = logging.getLogger(__name__)
 

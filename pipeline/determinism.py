@@ -66,7 +66,7 @@ def declared(path: Path = Path("params.yaml")) -> Reproducibility:
 
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return "portable"
     return "machine" if isinstance(content, dict) and content.get("reproducibility") == "machine" else "portable"
 

@@ -34,7 +34,7 @@ def check() -> None:
     mend, is only said: results are comparable, bytes are not promised.
     """
     wrong = []
-    for name, wanted in re.findall(r"^([\w.-]+)==([^\s;+]+)", read_bytes(LOCK).decode(), re.MULTILINE):
+    for name, wanted in re.findall(r"^([\w.-]+)==([^\s;+]+)", read_bytes(LOCK).decode(errors="replace"), re.MULTILINE):
         try:
             found = version(name)
         except metadata.PackageNotFoundError:
@@ -43,7 +43,7 @@ def check() -> None:
             wrong.append(f"{name} is {found}, locked is {wanted}")
     if wrong:
         raise BadInput(LOCK, "; ".join(wrong).replace(";", ","), "run 'make env', or 'make lock' to lock what is newest")
-    wanted = read_bytes(PYTHON).decode().strip()
+    wanted = read_bytes(PYTHON).decode(errors="replace").strip()
     if python_minor() != wanted:
         log.warning("note: this is Python %s; the same bytes are promised for %s only", python_minor(), wanted)
 

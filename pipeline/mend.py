@@ -2,7 +2,8 @@
 
 'make run' does so before every 'dvc repro'. Only what is damaged or abandoned is touched, and nothing while another
 DVC runs here:
-- dvc.lock, half-written, is restored from Git's index; what it had gained since is built again, or comes from the cache;
+- dvc.lock, half-written, is restored from Git's index; what it had gained since is built again, or comes from the cache, and
+  the damaged file is kept as .dvc/tmp/dvc.lock.damaged;
 - .dvc/tmp/rwlock, half-written, is removed: nobody holds DVC's lock, so it can say nothing true;
 - .git/index.lock is removed when no git runs in this repository: DVC's own staging has left it;
 - the empty files by which DVC tries out links are removed.
@@ -11,6 +12,7 @@ Run     python -m pipeline.mend
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,9 +23,11 @@ from typing import Any
 import yaml
 
 from isoform import errors
-from isoform.errors import BadInput
+from isoform.errors import BadInput, first_line
+from isoform.integrity import write_atomic
 
-LOCK, RWLOCK, INDEX_LOCK = Path("dvc.lock"), Path(".dvc/tmp/rwlock"), Path(".git/index.lock")
+LOCK, DAMAGED = Path("dvc.lock"), Path(".dvc/tmp/dvc.lock.damaged")
+RWLOCK, INDEX_LOCK = Path(".dvc/tmp/rwlock"), Path(".git/index.lock")
 OUTPUTS = ("data", "models", "reports")
 LINK_TRIAL = re.compile(r"\.[\w-]{22}\.tmp")
 
@@ -40,10 +44,10 @@ def mend() -> list[str]:
     Path(".dvc/tmp").mkdir(exist_ok=True)
     try:
         with make_lock(".dvc/tmp/lock", tmp_dir=".dvc/tmp"):
+            _refuse_if_alive()
             done = []
             if LOCK.exists() and not _reads(LOCK, _is_lock):
-                _restore(LOCK)
-                done.append("dvc.lock was damaged: restored from Git")
+                done.append(_restore())
             if RWLOCK.exists() and not _reads(RWLOCK, json.loads):
                 RWLOCK.unlink()
                 done.append(f"{RWLOCK} was damaged: removed")
@@ -51,7 +55,7 @@ def mend() -> list[str]:
                 INDEX_LOCK.unlink()
                 done.append(f"{INDEX_LOCK} was left by a killed process: removed")
             for path in (path for folder in OUTPUTS for path in Path(folder).rglob(".*.tmp")):
-                if LINK_TRIAL.fullmatch(path.name):
+                if LINK_TRIAL.fullmatch(path.name) and path.is_file() and not path.is_symlink() and not path.stat().st_size:
                     path.unlink()
                     done.append(f"{path} was left by a killed DVC: removed")
             return done
@@ -59,12 +63,26 @@ def mend() -> list[str]:
         raise BadInput(".dvc/tmp/lock", "is held: another DVC is at work here", "wait for its end") from None
 
 
+def _refuse_if_alive() -> None:
+    """Raise `BadInput` when a process that rwlock names lives: while a stage runs, DVC holds no other lock."""
+    if not RWLOCK.exists():
+        return
+    for process in set(map(int, re.findall(rb'"pid": (\d+)[,}]', RWLOCK.read_bytes()))):
+        try:
+            os.kill(process, 0)
+        except (ProcessLookupError, OverflowError):
+            continue
+        except PermissionError:
+            pass  # it lives, and is another user's
+        raise BadInput(RWLOCK, f"names process {process}: another DVC is at work here", "wait for its end")
+
+
 def _reads(path: Path, parse: Callable[[str], Any]) -> bool:
     from voluptuous import Invalid
 
     try:
         parse(path.read_text(encoding="utf-8"))
-    except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError, Invalid):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, yaml.YAMLError, Invalid):
         return False
     return True
 
@@ -79,16 +97,28 @@ def _is_lock(text: str) -> None:
     content = COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(text))
     for stage in content["stages"].values():
         entries = [*stage.get("deps", []), *stage.get("outs", [])]
-        if not all(re.fullmatch(r"[0-9a-f]{32}(\.dir)?", entry["md5"]) for entry in entries):
+        # What is not on this disk has a checksum of another kind.
+        if not all(re.fullmatch(r"[0-9a-f]{32}(\.dir)?", entry["md5"]) for entry in entries if "md5" in entry):
             raise ValueError("ends early")
 
 
-def _restore(path: Path) -> None:
-    found = subprocess.run(["git", "show", f":./{path}"], check=False, capture_output=True)
-    if found.returncode:  # never staged: all is built again, or comes from the cache
-        path.unlink()
-    else:
-        path.write_bytes(found.stdout)
+def _restore() -> str:
+    """Put the dvc.lock of Git's index in the place of the damaged one, which is kept, and return what was done.
+
+    Raises `BadInput`, and changes nothing, when a merge has left conflicts in it or Git does not answer.
+    """
+    listed = subprocess.run(["git", "ls-files", "--stage", "--", str(LOCK)], check=False, capture_output=True, text=True)
+    if listed.returncode:
+        raise BadInput(LOCK, f"is damaged, and git says: {first_line(Exception(listed.stderr))}", "mend that first")
+    stages = [line.split("\t")[0].split()[2] for line in listed.stdout.splitlines()]
+    if any(stage != "0" for stage in stages):
+        raise BadInput(LOCK, "has merge conflicts", "run 'git checkout --ours dvc.lock models reports', then 'dvc repro'")
+    tracked = subprocess.run(["git", "show", f":./{LOCK}"], check=True, capture_output=True).stdout if stages else b""
+    LOCK.replace(DAMAGED)
+    if not stages:  # never staged: all is built again, or comes from the cache
+        return f"{LOCK} was damaged and Git has none: moved to {DAMAGED}"
+    write_atomic(LOCK, tracked)
+    return f"{LOCK} was damaged: restored from Git"
 
 
 def _git_runs_here() -> bool:
@@ -100,8 +130,10 @@ def _git_runs_here() -> bool:
         try:
             if (process / "comm").read_text().startswith("git") and (process / "cwd").readlink().is_relative_to(root):
                 return True
+        except PermissionError:
+            return True  # another user's git: it may
         except OSError:
-            continue  # it has just ended, or is another user's
+            continue  # it has just ended
     return False
 
 

@@ -66,8 +66,13 @@ def rebuild(source: Path, clone: Path) -> None:
 
 
 def compare(committed: Path, clone: Path) -> tuple[list[str], str]:
-    """Return a line for each difference between two checkouts of one commit, and what was compared."""
+    """Return a line for each difference between two checkouts of one commit, and what was compared.
+
+    Raises `CheckFailed` when the commit holds nothing to compare with.
+    """
     there, here = platforms(committed), platforms(clone)
+    if not there:
+        raise CheckFailed("HEAD", "holds no models/*/*/metadata.json to compare with", "run 'dvc repro' and commit")
     if there != here:
         print(f"note: no equal bytes are promised here: committed from {_join(there)}; built on {_join(here)}", file=sys.stderr)
         return list(strayed(committed, clone)), "every metric lies within its committed 95 % interval; bytes were not compared"

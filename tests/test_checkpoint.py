@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
+from builders import REPOSITORY
 
 from isoform.formats import checkpoint as checkpoint_format
 from pipeline import checkpoint as checkpoints
@@ -225,3 +227,13 @@ def test_other_code_is_another_origin(
     monkeypatch.undo()
     assert newest(tmp_path, origin=origin) is None
     assert f"(code.{name} has changed)" in caplog.text
+
+
+def test_every_module_that_can_change_a_tensor_is_part_of_the_origin() -> None:
+    """Those that the stage depends on, but for what reads parameters, names paths, reports and writes files."""
+    stage = yaml.safe_load((REPOSITORY / "dvc.lock").read_text())["stages"]["train_torch@simple_classifier"]
+    code = {dep["path"] for dep in stage["deps"] if dep["path"].endswith(".py")}
+    formats = {path for path in code if path.startswith("isoform/formats/")}
+    others = {"environment", "layout", "params", "progress"}
+    apart = {"isoform/__init__.py", "isoform/errors.py", "isoform/integrity.py", "stages/__init__.py", *formats}
+    assert set(checkpoints.CODE) == code - apart - {f"pipeline/{name}.py" for name in others}

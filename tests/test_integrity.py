@@ -179,3 +179,25 @@ def test_the_temporary_file_of_a_writer_that_lives_is_left_alone(tmp_path: Path)
         fcntl.flock(living, fcntl.LOCK_EX)
         write_atomic(tmp_path / "model.onnx", b"whole")
         assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_writers_of_one_file_do_not_take_each_others_temporary_files(tmp_path: Path) -> None:
+    def write() -> None:
+        for number in range(150):
+            write_atomic(tmp_path / "model", bytes([number]) * 100)
+
+    failures: list[BaseException] = []
+
+    def watched() -> None:
+        try:
+            write()
+        except OSError as error:
+            failures.append(error)
+
+    writers = [threading.Thread(target=watched) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert failures == []
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

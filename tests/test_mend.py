@@ -1,5 +1,6 @@
 """pipeline.mend: of DVC's own files only what is damaged or abandoned is touched, and nothing while another DVC runs."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from builders import REPOSITORY
 
 from isoform.errors import BadInput
 from pipeline.mend import mend
-from proofs.workspace import commit, git
+from proofs.workspace import commit, git, run
 
 WHOLE = (REPOSITORY / "dvc.lock").read_text()
 
@@ -56,8 +57,40 @@ def test_every_cut_of_a_dvc_lock_reads_or_is_restored(repository: Path) -> None:
 def test_a_damaged_dvc_lock_that_git_does_not_know_is_removed(repository: Path) -> None:
     git(repository, "rm", "--quiet", "--cached", "dvc.lock")
     (repository / "dvc.lock").write_text(WHOLE[: WHOLE.index("md5: ", 2000) + 9])
-    mend()
+    assert mend() == ["dvc.lock was damaged and Git has none: moved to .dvc/tmp/dvc.lock.damaged"]
     assert not (repository / "dvc.lock").exists()
+    assert WHOLE.startswith((repository / ".dvc/tmp/dvc.lock.damaged").read_text())
+
+
+def test_conflicts_of_a_merge_are_not_taken_for_damage(repository: Path) -> None:
+    path = repository / "dvc.lock"
+    git(repository, "switch", "--quiet", "--create", "other")
+    for branch, digit in (("other", "1"), ("-", "2")):
+        if branch == "-":
+            git(repository, "switch", "--quiet", branch)
+        path.write_text(WHOLE.replace("md5: ", f"md5: {digit}", 1))
+        commit(repository, digit)
+    run(repository, "git", "-c", "user.name=T", "-c", "user.email=t@localhost", "merge", "other", status=1)
+    conflicted = path.read_text()
+    assert "<<<<<<<" in conflicted
+    with pytest.raises(BadInput, match="has merge conflicts"):
+        mend()
+    assert path.read_text() == conflicted
+
+
+def test_a_checksum_of_another_kind_is_no_damage(repository: Path) -> None:
+    dep = "    - path: https://localhost/x\n      hash: checksum\n      checksum: abc\n      size: 3\n"
+    (repository / "dvc.lock").write_text(f"{WHOLE}  far:\n    cmd: x\n    deps:\n{dep}")
+    assert mend() == []
+
+
+def test_while_a_stage_of_another_dvc_runs_nothing_is_touched(repository: Path) -> None:
+    """DVC lets go of its lock then; the rwlock says who it is."""
+    (repository / ".dvc/tmp/rwlock").write_text(f'{{"a": {{"write": {{"pid": {os.getpid()}, "cmd": "dvc repro"}}}}, "b')
+    (repository / ".git/index.lock").write_bytes(b"")
+    with pytest.raises(BadInput, match=f"names process {os.getpid()}: another DVC"):
+        mend()
+    assert (repository / ".git/index.lock").exists()
 
 
 def test_a_half_written_rwlock_is_removed(repository: Path) -> None:
@@ -80,8 +113,15 @@ def test_trials_of_links_are_removed_and_other_files_kept(repository: Path) -> N
     folder.mkdir(parents=True)
     for name in (".Mrwt5PQOY0zJ42Mt-Y_Y1Q.tmp", ".model.onnx.ab12cd34.tmp", "notes.tmp"):
         (folder / name).write_text("")
+    (folder / ".abcdefghijklmnopqrstuv.tmp").write_text("precious")
+    (folder / ".ABCDEFGHIJKLMNOPQRSTUV.tmp").mkdir()
     assert mend() == ["models/a/.Mrwt5PQOY0zJ42Mt-Y_Y1Q.tmp was left by a killed DVC: removed"]
-    assert {path.name for path in folder.iterdir()} == {".model.onnx.ab12cd34.tmp", "notes.tmp"}
+    assert {path.name for path in folder.iterdir()} == {
+        ".model.onnx.ab12cd34.tmp",
+        "notes.tmp",
+        ".abcdefghijklmnopqrstuv.tmp",
+        ".ABCDEFGHIJKLMNOPQRSTUV.tmp",
+    }
 
 
 def test_nothing_is_touched_while_another_dvc_runs(repository: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from isoform.errors import CheckFailed
 from proofs.reproduce import compare, differences, outputs, platforms, strayed
 
 LOCK = """
@@ -76,3 +77,9 @@ def test_a_metric_that_is_missing_or_no_number_has_strayed(tmp_path: Path) -> No
     assert len(list(strayed(committed, clone))) == 1
     (clone / "reports/a/metrics.json").unlink()
     assert list(strayed(committed, clone)) == ["reports/a/metrics.json: roc_auc is None, committed is 0.9 [0.89, 0.91]"]
+
+
+def test_a_commit_without_models_proves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "committed").mkdir()
+    with pytest.raises(CheckFailed, match="holds no models"):
+        compare(tmp_path / "committed", checkout(tmp_path / "clone", "here", 0.9))

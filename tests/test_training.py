@@ -300,6 +300,7 @@ def hyperparameters(content: Any) -> Any:
 CHANGES: dict[str, Callable[[Any], object]] = {
     "seed": lambda content: content.update(seed=SEED + 1),
     "threads": lambda content: content.update(threads=THREADS + 1),
+    "reproducibility": lambda content: content.update(reproducibility="machine"),
     "dropout": lambda content: hyperparameters(content)["network"].update(dropout=0.1),
     "hidden": lambda content: hyperparameters(content)["network"].update(hidden=9),
     "batch_size": lambda content: hyperparameters(content)["training"].update(batch_size=31),
