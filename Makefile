@@ -13,7 +13,7 @@ SEED ?= 1
 
 .PHONY: help env run test lint types stale reproduce reproduce-elsewhere crash-test benchmark lock keep schema clean
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 21
 
 env: $(VENV)/.run ## Only set up .venv, for 'source .venv/bin/activate' and plain dvc
 

@@ -40,9 +40,10 @@ def check() -> None:
         except metadata.PackageNotFoundError:
             found = "missing"
         if found != wanted:
-            wrong.append(f"{name} is {found}, locked is {wanted}")
+            wrong.append(f"{name} {found} instead of {wanted}")
     if wrong:
-        raise BadInput(LOCK, "; ".join(wrong).replace(";", ","), "run 'make env', or 'make lock' to lock what is newest")
+        reason = f"is not what is installed: {', '.join(wrong)}"
+        raise BadInput(LOCK, reason, "run 'pip install -r requirements.lock', or 'make lock' to lock what is newest")
     wanted = read_bytes(PYTHON).decode(errors="replace").strip()
     if python_minor() != wanted:
         log.warning("note: this is Python %s; the same bytes are promised for %s only", python_minor(), wanted)

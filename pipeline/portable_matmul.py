@@ -1,7 +1,7 @@
 """Matrix products of torch on numpy's OpenBLAS: the same bits on every CPU with AVX2, at AVX2's speed.
 
-MKL, torch's own, gives the same bits on Intel and AMD only in its COMPATIBLE mode, which leaves AVX2 unused and takes
-more than four times as long for a large product. OpenBLAS held to its Haswell kernels does not ask who made the CPU
+MKL, torch's own, gives the same bits on Intel and AMD only in its COMPATIBLE mode, which leaves AVX2 unused and
+makes large products slow. OpenBLAS held to its Haswell kernels does not ask who made the CPU
 (docs/decisions/0009). The dispatcher calls these kernels below autograd, so any network uses them unchanged.
 
 Shapes: a is [M, K], b is [K, N]; batched [B, M, K] and [B, K, N]. Dense float32 or float64 on the CPU.

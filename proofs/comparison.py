@@ -1,11 +1,11 @@
 """Compare every byte of several runs of the pipeline, and show it as file × run."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from isoform.errors import printable
+from isoform.integrity import sha256
 
 CACHES = {".git", ".dvc", ".scratch", "__pycache__"}
 
@@ -28,7 +28,7 @@ class Outcome:
 def hashes(folder: Path) -> dict[str, str]:
     """Return path → SHA-256 of every file in `folder`, caches apart."""
     paths = (path for path in folder.rglob("*") if path.is_file() and not CACHES & set(path.relative_to(folder).parts))
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
+    return {path.relative_to(folder).as_posix(): sha256(path.read_bytes()) for path in sorted(paths)}
 
 
 def made(found: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:

@@ -120,22 +120,23 @@ def left_out(reference: Outcome, stages: Stages, folder: Path) -> frozenset[str]
 
 
 def available(variations: Iterable[Variation]) -> list[Variation]:
-    """Return the variations that can run here and say which cannot.
+    """Return the variations as they can be run here.
 
-    Raises `BadInput` when a program is missing, or an emulator is too old to be right.
+    Raises `BadInput` when a program is missing, an emulator is too old to be right, or this machine refuses a variation.
     """
+    variations = list(variations)
+    missing = [program for program in programs(variations) if not shutil.which(program)]
+    if missing:
+        packages = " ".join(sorted({PACKAGES[program] for program in missing}))
+        raise BadInput(", ".join(missing), "not found", f"apt-get install {packages}")
     chosen = []
     for variation in variations:
         prefixes = (variation.prefix, variation.otherwise) if variation.otherwise else (variation.prefix,)
         prefix = next((prefix for prefix in prefixes if len(prefixes) == 1 or starts((*prefix, "true"))), None)
-        if prefix is not None:
-            chosen.append(replace(variation, prefix=prefix))
-        else:
-            say(f"{variation.name}: skipped, this machine refuses it")
-    missing = [program for program in programs(chosen) if not shutil.which(program)]
-    if missing:
-        packages = " ".join(sorted({PACKAGES[program] for program in missing}))
-        raise BadInput(", ".join(missing), "not found", f"apt-get install {packages}")
+        if prefix is None:  # a proof that leaves one out without a word would still say "the same bytes"
+            action = "allow user namespaces, run as root, or choose others with --only"
+            raise BadInput(f"variation '{variation.name}'", f"this machine refuses '{' '.join(variation.prefix)}'", action)
+        chosen.append(replace(variation, prefix=prefix))
     for prefix in sorted({variation.prefix for variation in chosen if "qemu-x86_64" in variation.prefix}):
         if not starts((*prefix, sys.executable, "-c", SORTS)):
             action = "install QEMU 10 or newer; Debian 12: apt-get install -t bookworm-backports qemu-user"

@@ -63,9 +63,4 @@ def run(main: Callable[..., None], description: str | None, *names: str, **choic
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # As Ctrl-C: what is half done is removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-    def checked() -> None:
-        environment.check()
-        main(**options)
-
-    sys.exit(errors.run(checked, debug=debug))
+    sys.exit(errors.run(environment.check, debug=debug) or errors.run(lambda: main(**options), debug=debug))

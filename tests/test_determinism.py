@@ -3,6 +3,9 @@
 import hashlib
 import json
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +65,26 @@ def environment_after(code: str, cwd: Path, **variables: str) -> dict[str, str]:
     assert done.returncode == 0, done.stderr
     found: dict[str, str] = json.loads(done.stdout)
     return found
+
+
+def test_machine_gives_the_same_bytes_in_every_process_of_one_machine(tmp_path: Path) -> None:
+    found = []
+    for name, variables in (("plain", {}), ("hostile", HOSTILE)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "params.yaml").write_text("reproducibility: machine\n")
+        done = python("-c", BUILD, str(REPOSITORY / "tests"), cwd=folder, **variables)
+        assert done.returncode == 0, done.stderr
+        found.append(hashes(folder / "elsewhere"))
+    assert found[0] == found[1]
+
+
+@pytest.mark.skipif(not shutil.which("qemu-x86_64"), reason="needs qemu-user")
+@pytest.mark.parametrize(("cpu", "inside"), [("Haswell-v4", "True"), ("EPYC-v3", "True"), ("SandyBridge", "False")])
+def test_the_cpu_itself_says_whether_it_has_avx2(cpu: str, inside: str) -> None:
+    code = "from pipeline import determinism; print(determinism.in_guarantee())"
+    command = ["qemu-x86_64", "-cpu", cpu, sys.executable, "-c", code]
+    assert subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout == f"{inside}\n"
 
 
 def test_pins_override_what_the_user_has_set(tmp_path: Path) -> None:
