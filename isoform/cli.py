@@ -23,14 +23,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Print a CSV of the label and the probability of each class for every row of a file."""
+    """Print a CSV for every row of a file: the label and the probability of each class, or the prediction."""
     from isoform import tables
     from isoform.loading import labels, load
 
     model = load(options.folder, format=options.format, trust_pickle=options.trust_pickle)
     rows = tables.read(options.rows, model.config.numeric, model.config.categorical)
-    probabilities = model.predict_proba(rows)
     writer = csv.writer(sys.stdout, lineterminator="\n")
+    if model.config.task == "regression":
+        writer.writerow(["prediction"])
+        writer.writerows([str(value)] for value in model.predict(rows))
+        return 0
+    probabilities = model.predict_proba(rows)
     writer.writerow(["label", *(f"probability_{name}" for name in model.config.classes)])
     for label, row in zip(labels(probabilities, model.config).tolist(), probabilities, strict=True):
         writer.writerow([label, *map(str, row)])

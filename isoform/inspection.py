@@ -39,7 +39,7 @@ def _inspect_folder(folder: Path) -> Iterator[str]:
     metadata = documents.read(folder)
     yield f"{metadata.model_name} {metadata.version}  {metadata.framework}  created {metadata.created_at}"
     for name, metric in metadata.metrics.items():
-        yield f"  {name:<12} {metric.value:.4f}  [{metric.low:.4f}, {metric.high:.4f}]"
+        yield f"  {name:<12} {metric.value:#.4g}  [{metric.low:#.4g}, {metric.high:#.4g}]"
     yield ""
     yield f"  {'format':<12} {'file':<18} {'size':>9}  {'sha256':<12}  largest difference to the reference"
     for name, entry in metadata.files.items():

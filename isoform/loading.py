@@ -29,13 +29,19 @@ class Model:
         """Return the probability of each class, float32 [N, K] in [0, 1], classes as in `config.classes`.
 
         `rows` is a dict of columns, a list of dicts or a DataFrame with the columns of
-        `metadata.input_schema`; `isoform.rows` says what a cell may be. Raises `BadInput`.
+        `metadata.input_schema`; `isoform.rows` says what a cell may be. Raises `BadInput`, also for a regression.
         """
-        return answer(self.module, self.native, canonical(rows, self.config.numeric, self.config.categorical), self.config)
+        if self.config.task != "classification":
+            raise BadInput(f"model '{self.config.model_name}'", "is a regression and has no probabilities", "call predict")
+        return self._answer(rows)
 
     def predict(self, rows: Rows) -> np.ndarray:
-        """Return the most probable class of each row, [N]; of equals, the first."""
-        return labels(self.predict_proba(rows), self.config)
+        """Return the most probable class of each row, [N], of equals the first; for a regression, float32 [N]."""
+        found = self._answer(rows)
+        return labels(found, self.config) if self.config.task == "classification" else found[:, 0]
+
+    def _answer(self, rows: Rows) -> np.ndarray:
+        return answer(self.module, self.native, canonical(rows, self.config.numeric, self.config.categorical), self.config)
 
 
 def load(folder: str | Path, format: str | None = None, trust_pickle: bool = False) -> Model:
@@ -97,10 +103,10 @@ def read_golden(folder: Path, metadata: Metadata) -> Golden:
 
 
 def answer(module: FormatModule, native: Any, columns: Columns, config: Config) -> np.ndarray:
-    """Return a format's probabilities for canonical rows, float32 [N, K]; no rows give no answers in every format."""
+    """Return a format's answer to canonical rows, float32 [N, K]; no rows give no answers in every format."""
     if not count(columns):
-        return np.empty((0, len(config.classes)), dtype=np.float32)
-    return module.predict_proba(native, columns, config)
+        return np.empty((0, config.width), dtype=np.float32)
+    return module.infer(native, columns, config)
 
 
 def labels(probabilities: np.ndarray, config: Config) -> np.ndarray:

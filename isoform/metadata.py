@@ -17,7 +17,8 @@ from typing import Any, Literal, TypeVar
 from isoform.errors import BadInput
 from isoform.integrity import read_bytes
 
-Label = int | str
+Label = bool | int | str
+Task = Literal["classification", "regression"]
 Cell = float | str | None
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ class Tensor:
 
     name: str
     shape: list[int | None]
-    dtype: Literal["float32", "string", "int64"]
+    dtype: Literal["float32", "string", "int64", "bool"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +41,12 @@ class Parity:
     reference: str
     """The format whose reloaded model gave the expected answers."""
     tolerance: float
-    """Largest difference in probability that was allowed; 0 means equal to the last bit."""
+    """Largest difference that was allowed: in probability, or in units of a prediction's scale (`Golden.scale`).
+
+    0 means equal to the last bit.
+    """
     max_difference: float
-    """Largest difference in probability that was measured."""
+    """Largest difference that was measured, in the same units."""
     worst_row: int
     """Position in the test table of the row where it was measured."""
     label_flips: int
@@ -114,6 +118,7 @@ class Config:
     """config.json: what the formats that hold no preprocessing of their own need, beside their tensors."""
 
     model_name: str
+    task: Task
     builder: str
     hyperparameters: dict[str, Any]
     numeric: list[str]
@@ -121,19 +126,32 @@ class Config:
     categories: dict[str, list[str]]
     """The values of each text column in the training rows, sorted; a network's index 0 is "unknown", value i is i + 1."""
     classes: list[Label]
+    """The answers of a classification, sorted; a regression has none."""
     network: Network | None
+
+    @property
+    def width(self) -> int:
+        """K, the columns of an answer: a probability for each class, or one prediction."""
+        return len(self.classes) if self.task == "classification" else 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Golden:
-    """golden.json: raw rows and the reference's answers to them, for replay in any language."""
+    """golden.json: raw rows and the reference's answers to them, for replay in any language.
+
+    The answers carry the names of model.onnx's outputs; those that the task does not have are null. A number agrees
+    when |found - expected| <= tolerance * max(scale, |expected|), a label when it is equal.
+    """
 
     tolerance: float
+    scale: float
+    """1 for probabilities; for predictions the standard deviation of the target in the training rows."""
     columns: list[str]
     rows: list[list[Cell]]
     """[N][F]; numbers or null (missing) for float32 columns, text ("" is missing) for string columns."""
-    label: list[Label]
-    probabilities: list[list[float]]
+    label: list[Label] | None
+    probabilities: list[list[float]] | None
+    prediction: list[float] | None
 
 
 def to_json(document: object) -> str:

@@ -1,5 +1,9 @@
 """The networks, and how any of them is rebuilt and asked. A new architecture is one class and a line in NETWORKS.
 
+A class says its `task`, takes `numeric`, `cardinalities` and, for a classification, `classes` beside the arguments in
+params.yaml, learns in `fit_statistics` what is no weight, and gives logits or predictions in `forward`. Statistics are
+buffers, so that every format carries them.
+
 Shapes: N rows, F numeric columns, C text columns, K classes.
 """
 
@@ -10,8 +14,13 @@ import torch
 from torch import nn
 
 from isoform.errors import BadInput
-from isoform.metadata import Config, Network
+from isoform.metadata import Config, Network, Task
 from isoform.rows import Columns
+
+
+def deviation(values: np.ndarray) -> float:
+    """Return the standard deviation of float64 [N] as a divisor: 1 where float32 has none but zero."""
+    return float(np.float32(values.std())) or 1.0
 
 
 class Normalize(nn.Module):
@@ -42,7 +51,7 @@ class Normalize(nn.Module):
             filled = np.where(np.isnan(values), fill, values)
             self.fill[column] = float(fill)
             self.mean[column] = float(filled.mean())
-            self.deviation[column] = float(filled.std()) or 1.0
+            self.deviation[column] = deviation(filled)
 
     def forward(self, numeric: torch.Tensor) -> torch.Tensor:
         """Float32 [N, F] with NaN → float32 [N, F], finite."""
@@ -50,32 +59,77 @@ class Normalize(nn.Module):
         return ((filled - self.mean) / self.deviation).clamp(-self.LIMIT, self.LIMIT)
 
 
+class Features(nn.Module):
+    """Raw columns side by side: numbers normalised, each text an embedding. In front of every network here."""
+
+    def __init__(self, numeric: int, cardinalities: Sequence[int], embedding: int) -> None:
+        super().__init__()
+        self.normalize = Normalize(numeric)
+        # Index 0 is "unknown": its vector stays zero, because training never sees it.
+        self.embeddings = nn.ModuleList(nn.Embedding(size + 1, embedding, padding_idx=0) for size in cardinalities)
+        self.width = numeric + embedding * len(cardinalities)
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        """Float32 [N, F] and int64 [N, C] → float32 [N, width], finite."""
+        parts = [self.normalize(numeric)]
+        parts += [embed(categories[:, i]) for i, embed in enumerate(self.embeddings)]
+        return torch.cat(parts, dim=1)
+
+
+def _hidden_layer(inputs: int, hidden: int, dropout: float, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, outputs))
+
+
 class SimpleClassifier(nn.Module):
-    """Linear, ReLU, dropout, linear, behind embeddings for text and a normalising layer for numbers."""
+    """Linear, ReLU, dropout, linear."""
+
+    task: Task = "classification"
 
     def __init__(
         self, *, numeric: int, cardinalities: Sequence[int], classes: int, hidden: int, embedding: int, dropout: float = 0.3
     ) -> None:
         super().__init__()
-        self.normalize = Normalize(numeric)
-        # Index 0 is "unknown": its vector stays zero, because training never sees it.
-        self.embeddings = nn.ModuleList(nn.Embedding(size + 1, embedding, padding_idx=0) for size in cardinalities)
-        self.net = nn.Sequential(
-            nn.Linear(numeric + embedding * len(cardinalities), hidden),
-            nn.ReLU(),
-            nn.Dropout(dropout),
-            nn.Linear(hidden, classes),
-        )
+        self.features = Features(numeric, cardinalities, embedding)
+        self.net = _hidden_layer(self.features.width, hidden, dropout, classes)
+
+    def fit_statistics(self, numeric: np.ndarray, targets: np.ndarray) -> None:
+        """Take the statistics of the training rows: float32 [N, F], int64 [N]."""
+        self.features.normalize.fit(numeric)
 
     def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
         """Float32 [N, F] and int64 [N, C] → logits, float32 [N, K]."""
-        parts = [self.normalize(numeric)]
-        parts += [embed(categories[:, i]) for i, embed in enumerate(self.embeddings)]
-        logits: torch.Tensor = self.net(torch.cat(parts, dim=1))
+        logits: torch.Tensor = self.net(self.features(numeric, categories))
         return logits
 
 
-NETWORKS: dict[str, type[nn.Module]] = {"SimpleClassifier": SimpleClassifier}
+class SimpleRegressor(nn.Module):
+    """Linear, ReLU, dropout, linear, scaled from standard units to the target's."""
+
+    task: Task = "regression"
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(self, *, numeric: int, cardinalities: Sequence[int], hidden: int, embedding: int, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.features = Features(numeric, cardinalities, embedding)
+        self.net = _hidden_layer(self.features.width, hidden, dropout, outputs=1)
+        self.register_buffer("mean", torch.zeros(1))
+        self.register_buffer("deviation", torch.ones(1))
+
+    def fit_statistics(self, numeric: np.ndarray, targets: np.ndarray) -> None:
+        """Take the statistics of the training rows: float32 [N, F], float32 [N]."""
+        self.features.normalize.fit(numeric)
+        exact = targets.astype(np.float64)
+        self.mean[0] = float(exact.mean())
+        self.deviation[0] = deviation(exact)
+
+    def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
+        """Float32 [N, F] and int64 [N, C] → prediction, float32 [N, 1]."""
+        standard: torch.Tensor = self.net(self.features(numeric, categories))
+        return standard * self.deviation + self.mean
+
+
+NETWORKS: dict[str, type[nn.Module]] = {"SimpleClassifier": SimpleClassifier, "SimpleRegressor": SimpleRegressor}
 
 
 def build(network: Network | None) -> nn.Module:
@@ -109,7 +163,12 @@ def to_tensors(columns: Columns, config: Config) -> tuple[torch.Tensor, torch.Te
     return torch.from_numpy(numeric), torch.from_numpy(categories)
 
 
-def predict_proba(native: nn.Module, columns: Columns, config: Config) -> np.ndarray:
-    """Return the softmax of the network's logits."""
+def infer(native: nn.Module, columns: Columns, config: Config) -> np.ndarray:
+    """Return the network's answer to canonical rows, float32 [N, K]."""
     with torch.inference_mode():
-        return torch.softmax(native(*to_tensors(columns, config)), dim=1).numpy()
+        return answer(native(*to_tensors(columns, config)), config.task).numpy()
+
+
+def answer(output: torch.Tensor, task: Task) -> torch.Tensor:
+    """Turn what a network gives, float32 [N, K], into its answer: logits into probabilities, a prediction as it is."""
+    return torch.softmax(output, dim=1) if task == "classification" else output

@@ -60,12 +60,19 @@ def rows_of(golden: Golden, config: Config) -> Columns:
     return canonical(cells, config.numeric, config.categorical)
 
 
-def probabilities_of(golden: Golden, config: Config) -> np.ndarray:
-    """Return the expected answers, float32 [N, K]; `BadInput` when there are more or fewer than rows and classes."""
-    rows, classes = len(golden.rows), len(config.classes)
-    if len(golden.probabilities) != rows or any(len(row) != classes for row in golden.probabilities):
-        raise BadInput("golden.json", f"has not {classes} probabilities for each of {rows} rows", documents.REDO)
-    return np.array(golden.probabilities, dtype=np.float32).reshape(rows, classes)
+def answers_of(golden: Golden, config: Config) -> np.ndarray:
+    """Return the expected answers, float32 [N, K]; `BadInput` when there are more or fewer than rows and columns."""
+    rows, width = len(golden.rows), config.width
+    answers = golden.probabilities if config.task == "classification" else [[value] for value in golden.prediction or []]
+    if answers is None or len(answers) != rows or any(len(row) != width for row in answers):
+        raise BadInput("golden.json", f"has not {width} {config.task} answers for each of {rows} rows", documents.REDO)
+    return np.array(answers, dtype=np.float32).reshape(rows, width)
+
+
+def difference(found: np.ndarray, expected: np.ndarray, scale: float) -> float:
+    """Return the largest difference of two answers of one shape, in the units of `Golden.tolerance`; NaN for a NaN."""
+    apart = np.abs(found.astype(np.float64) - expected) / np.maximum(scale, np.abs(expected.astype(np.float64)))
+    return float(apart.max(initial=0.0))
 
 
 def _replay(folder: Path, metadata: Metadata, name: str, data: bytes, config: Config, golden: Golden, trust_pickle: bool) -> str:
@@ -79,7 +86,7 @@ def _replay(folder: Path, metadata: Metadata, name: str, data: bytes, config: Co
         return f"hash ok, not replayed: {error.reason} ({error.action})"
     path = folder / metadata.files[name].path
     native = parse_model(path, name, data, config)
-    expected = probabilities_of(golden, config)
+    expected = answers_of(golden, config)
     try:
         rows = rows_of(golden, config)
         found = answer(module, native, rows, config)
@@ -87,13 +94,15 @@ def _replay(folder: Path, metadata: Metadata, name: str, data: bytes, config: Co
         raise CheckFailed(path, f"cannot answer the golden rows ({str(error)[:200]})", documents.REDO) from error
     if found.shape != expected.shape:
         raise CheckFailed(path, f"answers with shape {found.shape}, golden.json has {expected.shape}", documents.REDO)
-    difference = float(np.abs(found - expected).max(initial=0.0))
-    from isoform.formats import onnx as onnx_format
+    apart, flips = difference(found, expected, golden.scale), 0
+    if config.task == "classification":
+        from isoform.formats import onnx as onnx_format
 
-    # model.onnx has labels of its own, which other languages read; elsewhere they are derived.
-    given = onnx_format.predict(native, rows) if name == "onnx" else labels(found, config)
-    flips = int((given != np.asarray(golden.label)).sum()) if len(given) == len(golden.label) else len(given)
+        # model.onnx has labels of its own, which other languages read; elsewhere they are derived.
+        given = onnx_format.predict(native, rows) if name == "onnx" else labels(found, config)
+        wanted = golden.label or []
+        flips = int((given != np.asarray(wanted)).sum()) if len(given) == len(wanted) else len(given)
     # `not <=`, so that NaN fails too.
-    if not difference <= golden.tolerance or flips:
-        raise CheckFailed(path, f"golden rows differ by {difference:.2g}, {flips} labels differ", documents.REDO)
-    return f"hash ok, {len(expected)} golden rows replayed, largest difference {difference:.1e}"
+    if not apart <= golden.tolerance or flips:
+        raise CheckFailed(path, f"golden rows differ by {apart:.2g}, {flips} labels differ", documents.REDO)
+    return f"hash ok, {len(expected)} golden rows replayed, largest difference {apart:.1e}"

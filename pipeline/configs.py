@@ -14,6 +14,7 @@ def describe(name: str, model: SklearnModel | TorchModel, schema: Schema) -> Con
     )
     return Config(
         model_name=name,
+        task=schema.task,
         builder=model.builder,
         hyperparameters=hyperparameters,
         numeric=schema.numeric,
@@ -25,9 +26,10 @@ def describe(name: str, model: SklearnModel | TorchModel, schema: Schema) -> Con
 
 
 def _network(model: TorchModel, schema: Schema) -> Network:
-    from_data = {
+    from_data: dict[str, Any] = {
         "numeric": len(schema.numeric),
         "cardinalities": [len(schema.categories[name]) for name in schema.categorical],
-        "classes": len(schema.classes),
     }
+    if schema.task == "classification":
+        from_data["classes"] = len(schema.classes)
     return Network(class_name=model.builder, arguments=from_data | model.hyperparameters.network)

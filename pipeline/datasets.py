@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from isoform.errors import BadInput, first_line
 from isoform.integrity import open_verified, read_bytes
-from isoform.metadata import Label, parse
+from isoform.metadata import Label, Task, parse
 from isoform.rows import MISSING_NUMBERS, Columns, numbers, texts
 from pipeline import layout
 from pipeline.params import Data
@@ -29,7 +29,11 @@ class Schema:
     """data/prepared/schema.json: what the other stages must know of the tables, and their hashes."""
 
     source: str
+    task: Task
     target: str
+    target_scale: float
+    """The unit in which answers are compared: 1 for probabilities; for predictions the standard deviation of the
+    training target, 1 where that is 0."""
     numeric: list[str]
     categorical: list[str]
     categories: dict[str, list[str]]
@@ -87,15 +91,20 @@ def split(table: Any, data: Data, seed: int) -> tuple[tuple[Columns, np.ndarray]
             raise BadInput(data.source, f"has no column '{name}'", f"it has: {', '.join(map(str, table.columns))[:300]}")
     if data.rows and data.rows < len(table):
         table = table.sample(n=data.rows, random_state=seed).sort_index()
-    labels = _labels(table[data.target], data)
+    labels = _labels(table[data.target], data) if data.task == "classification" else table[data.target].to_numpy(np.float64)
     columns = {name: numbers(table[name].to_numpy(), name) for name in data.numeric}
     columns |= {name: texts(table[name].to_numpy(), name) for name in data.categorical}
     try:
-        parts = train_test_split(np.arange(len(labels)), test_size=data.test_share, random_state=seed, stratify=labels)
+        parts = train_test_split(
+            np.arange(len(labels)),
+            test_size=data.test_share,
+            random_state=seed,
+            stratify=labels if data.task == "classification" else None,
+        )
     except ValueError as error:
         raise BadInput(data.source, f"cannot be split ({error})", "give more rows of each class") from None
     train, test = (np.sort(part) for part in parts)
-    for part, title in ((train, "training"), (test, "held-out")):
+    for part, title in () if data.task == "regression" else ((train, "training"), (test, "held-out")):
         absent = sorted(set(labels.tolist()) - set(labels[part].tolist()))
         if absent:
             raise BadInput(data.source, f"class {absent[0]!r} has too few rows for the {title} part", "give it more, or drop it")
@@ -152,6 +161,11 @@ def read_train(schema: Schema) -> tuple[Columns, np.ndarray]:
 def read_test(schema: Schema) -> tuple[Columns, np.ndarray]:
     """Return the held-out rows and their labels [N]."""
     return _read(layout.TEST, schema.test_sha256, schema)
+
+
+def targets(labels: np.ndarray, schema: Schema) -> np.ndarray:
+    """Return what a model is to learn, [N]: int64 positions in the classes, or float64 numbers."""
+    return class_indices(labels, schema) if schema.task == "classification" else labels.astype(np.float64)
 
 
 def class_indices(labels: np.ndarray, schema: Schema) -> np.ndarray:

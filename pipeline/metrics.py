@@ -1,62 +1,57 @@
-"""Metrics with intervals, and the tables behind the plots.
+"""Metrics with intervals, and the tables behind the plots: what is the same for every task.
 
-Shapes: N rows, K classes, B bootstrap resamples. `targets` is int64 [N], positions in the classes;
-`probabilities` is float32 [N, K]. With two classes the second is the positive one; with more, F1 and ROC AUC
-are unweighted means over the classes and the curves pool all (row, class) pairs.
+Shapes: N rows, K columns of an answer, B bootstrap resamples. `targets` is int64 [N], positions in the classes, or
+float64 [N]; `answers` is float32 [N, K], probabilities or predictions.
 """
 
-import csv
-import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from isoform.metadata import Estimate
+from isoform.errors import CheckFailed
+from isoform.metadata import Estimate, Task
+from pipeline import classification, regression
+from pipeline.plots import HEADERS
 
-POINTS = 200
-"""Most rows of a curve in Git: a plot shows no more."""
-BINS = 10
+SCORES: dict[Task, Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, np.ndarray]]] = {
+    "classification": classification.scores,
+    "regression": regression.scores,
+}
+CURVES: dict[Task, Callable[[np.ndarray, np.ndarray, list[str]], dict[str, str]]] = {
+    "classification": classification.curves,
+    "regression": regression.curves,
+}
 _CHUNK = 25
 
 
-def evaluate(targets: np.ndarray, probabilities: np.ndarray, *, resamples: int, seed: int) -> dict[str, Estimate]:
-    """Return accuracy, F1, ROC AUC, log loss (nats) and Brier score with 95 % intervals.
+def evaluate(task: Task, targets: np.ndarray, answers: np.ndarray, *, resamples: int, seed: int) -> dict[str, Estimate]:
+    """Return each metric of the task with its 95 % interval.
 
     The intervals are percentile bootstrap intervals over rows (Efron and Tibshirani, An Introduction to the
-    Bootstrap, 1993, chapter 13). Values are rounded to six decimals.
+    Bootstrap, 1993, chapter 13). Values are rounded to six digits. Raises `CheckFailed` for a metric that the
+    held-out rows do not define.
     """
-    once = scores(targets, probabilities, np.ones((1, len(targets))))
+    scores = SCORES[task]
+    once = scores(targets, answers, np.ones((1, len(targets))))
     rng = np.random.default_rng(seed)
-    chunks = [scores(targets, probabilities, weights) for weights in _resample(len(targets), resamples, rng)]
+    chunks = [scores(targets, answers, weights) for weights in _resample(len(targets), resamples, rng)]
     estimates = {}
     for name, value in once.items():
-        low, high = np.nanpercentile(np.concatenate([chunk[name] for chunk in chunks]), [2.5, 97.5])
-        estimates[name] = Estimate(value=round(float(value[0]), 6), low=round(float(low), 6), high=round(float(high), 6))
+        drawn = np.concatenate([chunk[name] for chunk in chunks])
+        if not np.isfinite(value[0]) or np.isnan(drawn).all():
+            raise CheckFailed(f"metric '{name}'", f"is not defined by the {len(targets)} held-out rows", "hold out more rows")
+        low, high = np.nanpercentile(drawn, [2.5, 97.5])
+        estimates[name] = Estimate(value=_rounded(value[0]), low=_rounded(low), high=_rounded(high))
     return estimates
 
 
-def scores(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Return each metric, float64 [B], for rows that count `weights` [B, N] times.
+def tables(task: Task, targets: np.ndarray, answers: np.ndarray, class_names: list[str]) -> dict[str, str]:
+    """Return a CSV text for each name in `HEADERS`; a table that the task does not have is its header."""
+    return {name: f"{header}\n" for name, header in HEADERS.items()} | CURVES[task](targets, answers, class_names)
 
-    Log loss clips a probability at float32's epsilon. The Brier score is the mean squared error of the
-    positive class, with more than two classes summed over all. A resample that lacks a class has no AUC: NaN.
-    """
-    p = probabilities.astype(np.float64)
-    classes = p.shape[1]
-    rows = np.arange(len(targets))
-    predicted = probabilities.argmax(axis=1)
-    truth = np.eye(classes)[targets]
-    log_loss = -np.log(np.maximum(p[rows, targets], np.finfo(np.float32).eps))
-    squared = (p - truth) ** 2
-    total = weights.sum(axis=1)
-    measured = range(1, 2) if classes == 2 else range(classes)
-    return {
-        "accuracy": weights @ (predicted == targets) / total,
-        "f1": np.mean([_f1(predicted == c, targets == c, weights) for c in measured], axis=0),
-        "roc_auc": np.mean([_roc_auc(p[:, c], targets == c, weights) for c in measured], axis=0),
-        "log_loss": weights @ log_loss / total,
-        "brier": weights @ (squared[:, 1] if classes == 2 else squared.sum(axis=1)) / total,
-    }
+
+def _rounded(value: np.float64) -> float:
+    return float(f"{value:.6g}")
 
 
 def _resample(rows: int, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -64,72 +59,3 @@ def _resample(rows: int, resamples: int, rng: np.random.Generator) -> Iterator[n
     for start in range(0, resamples, _CHUNK):
         draws = rng.integers(0, rows, size=(min(_CHUNK, resamples - start), rows))
         yield np.array([np.bincount(draw, minlength=rows) for draw in draws], dtype=np.float64)
-
-
-def _f1(predicted: np.ndarray, actual: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    found = weights @ (predicted & actual)
-    either = weights @ predicted.astype(np.float64) + weights @ actual.astype(np.float64)
-    f1 = np.zeros(len(weights))
-    np.divide(2 * found, either, out=f1, where=either > 0)
-    return f1
-
-
-def _roc_auc(score: np.ndarray, actual: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The weighted Mann–Whitney statistic; rows of equal score count half."""
-    order = np.argsort(score, kind="stable")
-    starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
-    weights, actual = weights[:, order], actual[order]
-    positive = np.add.reduceat(weights * actual, starts, axis=1)
-    negative = np.add.reduceat(weights * ~actual, starts, axis=1)
-    below = np.cumsum(negative, axis=1) - negative
-    pairs = positive.sum(axis=1) * negative.sum(axis=1)
-    wins = (positive * (below + negative / 2)).sum(axis=1)
-    auc = np.full(len(weights), np.nan)
-    np.divide(wins, pairs, out=auc, where=pairs > 0)
-    return auc
-
-
-def curves(targets: np.ndarray, probabilities: np.ndarray, class_names: list[str]) -> dict[str, str]:
-    """Return CSV texts by name: roc, precision_recall, calibration, confusion."""
-    truth = np.eye(probabilities.shape[1], dtype=bool)[targets]
-    score = probabilities[:, 1] if truth.shape[1] == 2 else probabilities.ravel()
-    actual = truth[:, 1] if truth.shape[1] == 2 else truth.ravel()
-    false_positive, true_positive, precision = _operating_points(score, actual)
-    return {
-        "roc": _csv("false_positive_rate,true_positive_rate", false_positive, true_positive),
-        "precision_recall": _csv("recall,precision", true_positive, precision),
-        "calibration": _csv("predicted,observed", *_calibration(score, actual)),
-        "confusion": _confusion(targets, probabilities.argmax(axis=1), class_names),
-    }
-
-
-def _operating_points(score: np.ndarray, actual: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return false positive rate, true positive rate and precision at up to POINTS thresholds, strictest first."""
-    order = np.argsort(-score, kind="stable")
-    ends = np.flatnonzero(np.diff(score[order], append=-np.inf))  # the last row of each run of equal scores
-    true, flagged = np.cumsum(actual[order])[ends], ends + 1
-    false = flagged - true
-    # Evenly along the curve, not along the rows: its steep part needs points too.
-    length = true / true[-1] + false / max(false[-1], 1)
-    keep = np.unique(np.searchsorted(length, np.linspace(length[0], length[-1], POINTS)).clip(max=len(length) - 1))
-    return (false / max(false[-1], 1))[keep], (true / true[-1])[keep], (true / flagged)[keep]
-
-
-def _calibration(score: np.ndarray, actual: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean predicted and observed share in BINS bins of (nearly) equally many rows."""
-    bins = [part for part in np.array_split(np.argsort(score, kind="stable"), BINS) if len(part)]
-    return np.array([score[part].mean(dtype=np.float64) for part in bins]), np.array([actual[part].mean() for part in bins])
-
-
-def _confusion(targets: np.ndarray, predicted: np.ndarray, class_names: list[str]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["actual", "predicted", "rows"])
-    for a, actual in enumerate(class_names):
-        writer.writerows([actual, name, int(((targets == a) & (predicted == p)).sum())] for p, name in enumerate(class_names))
-    return buffer.getvalue()
-
-
-def _csv(header: str, *columns: np.ndarray) -> str:
-    rows = zip(*columns, strict=True)
-    return "\n".join([header, *(",".join(f"{value:.6f}" for value in row) for row in rows)]) + "\n"

@@ -1,7 +1,8 @@
-"""The one contract of every model.onnx: raw columns in, `label` and `probabilities` out.
+"""The one contract of every model.onnx: raw columns in, `label` and `probabilities` out, or `prediction`.
 
-A *core* is the exported model: it takes canonical values and gives probabilities. `assemble` puts the row
-policy of `isoform.rows` in front of it and the label behind it, and removes all that is of the machine.
+A *core* is the exported model: it takes canonical values and gives the answer, probabilities or a prediction.
+`assemble` puts the row policy of `isoform.rows` in front of it and the outputs behind it, and removes all that is of
+the machine.
 
 Shapes: N rows, F numeric columns, C text columns, K classes.
 """
@@ -14,32 +15,32 @@ from google.protobuf.message import Message
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from isoform.errors import CheckFailed
+from isoform.formats.onnx import OUTPUT
 from isoform.metadata import Config
 from pipeline.params import Onnx
 
+LABEL_TYPES = {int: TensorProto.INT64, str: TensorProto.STRING, bool: TensorProto.BOOL}
 ROWS, CORE, ANSWER = "/rows", "/core", "/answer"
 """Prefixes of internal names: a column may be called `cat` or `mean`, but not begin so."""
 
 
-def assemble(core: ModelProto, config: Config, onnx_params: Onnx, *, joined: bool, probabilities: str) -> ModelProto:
+def assemble(core: ModelProto, config: Config, onnx_params: Onnx, *, joined: bool, answer: str) -> ModelProto:
     """Return the whole model around `core`, checked.
 
     With `joined` the core takes `numeric` float32 [N, F] and `categories` int64 [N, C]; without, one input
-    [N, 1] per column, in the order of `config`. `probabilities` names its output, float32 [N, K].
+    [N, 1] per column, in the order of `config`. `answer` names its output, float32 [N, K].
 
     Raises `CheckFailed` when the result is not valid ONNX.
     """
     _prefix(core.graph)
     feeds = [value.name for value in core.graph.input]
     front = _joined_front(config, feeds) if joined else _column_front(config, feeds)
-    nodes = [*front, *core.graph.node, *_back(f"{CORE}/{probabilities}")]
+    nodes = [*front, *core.graph.node, *_back(f"{CORE}/{answer}", config)]
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1]) for name in config.numeric]
     inputs += [helper.make_tensor_value_info(name, TensorProto.STRING, ["N", 1]) for name in config.categorical]
-    label_type = TensorProto.STRING if isinstance(config.classes[0], str) else TensorProto.INT64
-    outputs = [
-        helper.make_tensor_value_info("label", label_type, ["N"]),
-        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(config.classes)]),
-    ]
+    outputs = [helper.make_tensor_value_info(OUTPUT[config.task], TensorProto.FLOAT, ["N", config.width])]
+    if config.task == "classification":
+        outputs.insert(0, helper.make_tensor_value_info("label", LABEL_TYPES[type(config.classes[0])], ["N"]))
     graph = helper.make_graph(nodes, config.model_name, inputs, outputs, [*core.graph.initializer, *_constants(config)])
     used_names = {name for level in _graphs(graph) for node in level.node for name in node.input}
     for unused in [constant for constant in graph.initializer if constant.name not in used_names]:
@@ -112,20 +113,18 @@ def _empty(column: str, output: str, dtype: int) -> Iterator[NodeProto]:
     yield helper.make_node("ConstantOfShape", [f"{ROWS}/empty_shape"], [output], value=zero)
 
 
-def _back(probabilities: str) -> Iterator[NodeProto]:
+def _back(answer: str, config: Config) -> Iterator[NodeProto]:
     """The label is the first of the largest probabilities, in every format alike."""
-    yield helper.make_node("Identity", [probabilities], ["probabilities"])
-    yield helper.make_node("ArgMax", [probabilities], [f"{ANSWER}/index"], axis=1, keepdims=0)
+    yield helper.make_node("Identity", [answer], [OUTPUT[config.task]])
+    if config.task == "regression":
+        return
+    yield helper.make_node("ArgMax", [answer], [f"{ANSWER}/index"], axis=1, keepdims=0)
     yield helper.make_node("Gather", [f"{ANSWER}/classes", f"{ANSWER}/index"], ["label"], axis=0)
 
 
 def _constants(config: Config) -> list[TensorProto]:
-    classes = np.array(config.classes, dtype=object if isinstance(config.classes[0], str) else np.int64)
-    constants = [numpy_helper.from_array(classes, f"{ANSWER}/classes")]
-    constants += [
-        numpy_helper.from_array(np.array(bound, dtype=np.float32), f"{ANSWER}/{name}")
-        for bound, name in ((0, "zero"), (1, "one"))
-    ]
+    classes = np.array(config.classes, dtype=object if str in map(type, config.classes) else None)
+    constants = [numpy_helper.from_array(classes, f"{ANSWER}/classes")] if config.classes else []
     if config.numeric:
         constants.append(numpy_helper.from_array(np.array(np.nan, dtype=np.float32), f"{ROWS}/nan"))
     if not config.numeric or not config.categorical:

@@ -22,7 +22,7 @@ def export(pipeline: Pipeline, config: Config, onnx_params: Onnx) -> ModelProto:
             initial_types=inputs,
             # Without zipmap the probabilities are one tensor instead of a list of maps. Keyed by the estimator:
             # under a plain key skl2onnx searches the whole forest for takers.
-            options={id(pipeline[-1]): {"zipmap": False}},
+            options={id(pipeline[-1]): {"zipmap": False}} if config.task == "classification" else None,
             target_opset={"": onnx_params.opset, "ai.onnx.ml": 3},
         )
     except Exception as error:  # skl2onnx raises a dozen unrelated classes
@@ -30,8 +30,10 @@ def export(pipeline: Pipeline, config: Config, onnx_params: Onnx) -> ModelProto:
         raise BadInput(
             f"model '{config.model_name}'", f"skl2onnx cannot convert {estimator} ({error})", "choose another"
         ) from error
+    if config.task == "regression":
+        return assemble(core, config, onnx_params, joined=False, answer=core.graph.output[0].name)
     _clip(core.graph)
-    return assemble(core, config, onnx_params, joined=False, probabilities="clipped")
+    return assemble(core, config, onnx_params, joined=False, answer="clipped")
 
 
 def _clip(graph: GraphProto) -> None:

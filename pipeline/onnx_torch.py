@@ -7,19 +7,20 @@ import torch
 from onnx import ModelProto
 from torch import nn
 
+from isoform import networks
 from isoform.errors import BadInput, first_line
-from isoform.metadata import Config
+from isoform.metadata import Config, Task
 from pipeline.onnx_graph import assemble
 from pipeline.params import Onnx
 
 
-class _Probabilities(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
+class _Answer(nn.Module):
+    def __init__(self, network: nn.Module, task: Task) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.task = network, task
 
     def forward(self, numeric: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
-        return torch.softmax(self.network(numeric, categories), dim=1)
+        return networks.answer(self.network(numeric, categories), self.task)
 
 
 def export(network: nn.Module, config: Config, onnx_params: Onnx) -> ModelProto:
@@ -33,11 +34,11 @@ def export(network: nn.Module, config: Config, onnx_params: Onnx) -> ModelProto:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of its own deprecated internals
             program = torch.onnx.export(
-                _Probabilities(network).eval(),
+                _Answer(network, config.task).eval(),
                 example,
                 dynamo=True,
                 input_names=["numeric", "categories"],
-                output_names=["probabilities"],
+                output_names=["answer"],
                 # Without this the batch would be frozen at the example's.
                 dynamic_shapes=({0: rows}, {0: rows}),
                 opset_version=onnx_params.opset,
@@ -52,4 +53,4 @@ def export(network: nn.Module, config: Config, onnx_params: Onnx) -> ModelProto:
     if exported != {onnx_params.opset}:  # it falls back to another when it cannot convert
         reason = f"torch exported opset {sorted(exported)}, params.yaml asks for {onnx_params.opset}"
         raise BadInput(f"model '{config.model_name}'", reason, "ask for opset 18")
-    return assemble(program.model_proto, config, onnx_params, joined=True, probabilities="probabilities")
+    return assemble(program.model_proto, config, onnx_params, joined=True, answer="answer")

@@ -11,16 +11,18 @@ from isoform.inspection import size_text
 from isoform.metadata import Metadata, read
 from pipeline import layout, params
 
-METRICS = {"roc_auc": "ROC AUC", "f1": "F1", "accuracy": "accuracy", "log_loss": "log loss", "brier": "Brier"}
+TITLES = {"roc_auc": "ROC AUC", "f1": "F1", "log_loss": "log loss", "brier": "Brier", "rmse": "RMSE", "mae": "MAE", "r2": "R²"}
+"""Metrics whose name is not their title."""
 
 
 def table(documents: list[Metadata]) -> list[str]:
     """Return the metrics as lines of text, a column a model."""
     heads = [f"{document.model_name} {document.version}" for document in documents]
     lines = [" " * 10 + "".join(f"  {head:<23}" for head in heads)]
-    for name, title in METRICS.items():
+    for name in documents[0].metrics:
+        title = TITLES.get(name, name)
         metrics = [document.metrics[name] for document in documents]
-        cells = [f"{metric.value:.4f} [{metric.low:.4f}, {metric.high:.4f}]" for metric in metrics]
+        cells = [f"{metric.value:#.4g} [{metric.low:#.4g}, {metric.high:#.4g}]" for metric in metrics]
         lines.append(f"{title:<10}" + "".join(f"  {cell:<23}" for cell in cells))
     return [line.rstrip() for line in lines]
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from isoform.errors import BadInput
 from isoform.integrity import read_bytes
+from isoform.metadata import Task
 from pipeline.determinism import Reproducibility
 
 PATH = Path("params.yaml")
@@ -19,7 +20,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}$")]
 Timestamp = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Positive = Annotated[int, Field(gt=0)]
-RESERVED = {"label", "probabilities"}
+RESERVED = {"label", "probabilities", "prediction"}
 """The outputs of model.onnx; no input may have such a name."""
 
 
@@ -30,6 +31,7 @@ class Section(BaseModel):
 
 
 class Data(Section):
+    task: Task
     source: str
     """The shipped flights' folder, or a CSV or Parquet file under data/raw."""
     rows: Annotated[int, Field(ge=0)]

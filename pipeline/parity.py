@@ -65,13 +65,13 @@ def hostile_rows(columns: Columns, config: Config) -> Columns:
     return raw
 
 
-def compare_hostile(answers: Mapping[str, Answer], columns: Columns, config: Config, reference: str) -> None:
+def compare_hostile(answers: Mapping[str, Answer], columns: Columns, config: Config, reference: str, scale: float = 1.0) -> None:
     """Compare every format on hostile rows; model.onnx gets them raw, because the row policy is in its graph."""
     raw = hostile_rows(columns, config)
     clean = canonical(raw, config.numeric, config.categorical)
     expected = reference_answers(answers[reference], clean, np.arange(0), [])
     for name, answer in answers.items():
-        compare(name, answer, raw if name == "onnx" else clean, expected, reference, what="hostile row")
+        compare(name, answer, raw if name == "onnx" else clean, expected, reference, what="hostile row", scale=scale)
 
 
 def check_graph_labels(session: Any, columns: Columns, probabilities: np.ndarray, config: Config) -> None:
@@ -91,6 +91,7 @@ def compare(
     expected: Sequence[tuple[np.ndarray, np.ndarray, int | None]],
     reference: str,
     what: str = "test row",
+    scale: float = 1.0,
 ) -> Parity:
     """Ask format `name` what the reference was asked and return how far apart they are.
 
@@ -109,7 +110,9 @@ def compare(
             raise CheckFailed(
                 f"format '{name}'", f"answers with shape {found.shape}, {reference} with {wanted.shape}", "correct its exporter"
             )
-        difference = np.abs(found.astype(np.float64) - wanted).max(axis=1)
+        difference = (np.abs(found.astype(np.float64) - wanted) / np.maximum(scale, np.abs(wanted.astype(np.float64)))).max(
+            axis=1
+        )
         # A NaN must not pass for a small difference.
         bad = ~(difference <= limit) | (found.argmax(axis=1) != wanted.argmax(axis=1))
         if bad.any():

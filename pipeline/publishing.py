@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from isoform.formats.onnx import OUTPUT
 from isoform.integrity import sha256
 from isoform.metadata import Cell, Config, Data, Estimate, File, Golden, Metadata, Parity, Tensor, parse, to_json
 from isoform.rows import Columns, count, take
@@ -41,15 +42,18 @@ def golden_rows(columns: Columns, config: Config, rows: int, seed: int) -> Colum
     return {name: np.concatenate([few[name], made[name]]) for name in columns}
 
 
-def golden(columns: Columns, probabilities: np.ndarray, config: Config) -> Golden:
-    """Return golden.json for canonical rows and the reference's answers, float32 [N, K]."""
+def golden(columns: Columns, answers: np.ndarray, config: Config, scale: float) -> Golden:
+    """Return golden.json for canonical rows and the reference's answers, float32 [N, K], of that scale."""
+    classifies = config.task == "classification"
     rows = [[_cell(column[i]) for column in columns.values()] for i in range(count(columns))]
     return Golden(
         tolerance=parity.TOLERANCE,
+        scale=scale,
         columns=list(columns),
         rows=rows,
-        label=[config.classes[i] for i in probabilities.argmax(axis=1)],
-        probabilities=[[short(value) for value in row] for row in probabilities],
+        label=[config.classes[i] for i in answers.argmax(axis=1)] if classifies else None,
+        probabilities=[[short(value) for value in row] for row in answers] if classifies else None,
+        prediction=None if classifies else [short(value) for value in answers[:, 0]],
     )
 
 
@@ -70,7 +74,6 @@ def build_metadata(
 ) -> Metadata:
     """Return metadata.json for files `contents` (entry → file name, bytes)."""
     model = settings.model(kind, config.model_name)
-    label_type: Literal["string", "int64"] = "string" if isinstance(config.classes[0], str) else "int64"
     document = Metadata(
         model_name=config.model_name,
         version=model.version,
@@ -83,10 +86,7 @@ def build_metadata(
             *(Tensor(name=name, shape=[None, 1], dtype="float32") for name in config.numeric),
             *(Tensor(name=name, shape=[None, 1], dtype="string") for name in config.categorical),
         ],
-        output_schema=[
-            Tensor(name="label", shape=[None], dtype=label_type),
-            Tensor(name="probabilities", shape=[None, len(config.classes)], dtype="float32"),
-        ],
+        output_schema=output_schema(config),
         data=Data(
             source=schema.source,
             target=schema.target,
@@ -103,6 +103,15 @@ def build_metadata(
     )
     # The dataclasses do not check themselves: no document is published that a reader would refuse.
     return parse(Metadata, to_json(document).encode(), Path("metadata.json"))
+
+
+def output_schema(config: Config) -> list[Tensor]:
+    """Return the outputs of model.onnx."""
+    answer = Tensor(name=OUTPUT[config.task], shape=[None, config.width], dtype="float32")
+    if config.task == "regression":
+        return [answer]
+    dtypes: dict[type, Literal["string", "int64", "bool"]] = {str: "string", int: "int64", bool: "bool"}
+    return [Tensor(name="label", shape=[None], dtype=dtypes[type(config.classes[0])]), answer]
 
 
 def describe_environment(kind: Kind, settings: Params) -> dict[str, str]:

@@ -1,13 +1,13 @@
 """Train a network: seeded, deterministic, resumable at any step.
 
-Shapes: N rows, F numeric columns, C text columns, K classes.
+Shapes: N rows, B rows of a batch, F numeric columns, C text columns, K classes.
 """
 
 import copy
 import logging
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from pipeline.progress import progress
 
 log = logging.getLogger(__name__)
 
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
 
 @dataclass
 class State:
@@ -45,6 +47,8 @@ class State:
     """Steps of the optimizer, over all epochs."""
     history: list[list[float]]
     """Per ended epoch: mean loss, learning rate."""
+    loss: Loss
+    """Of a batch: what the network gives, float32 [B, K], and int64 or float32 [B] targets → 0-dimensional mean."""
 
 
 def train(
@@ -58,14 +62,15 @@ def train(
     origin: Origin,
     device: str = "cpu",
 ) -> tuple[nn.Module, Checkpoint]:
-    """Train the network of `config` on canonical rows and int64 [N] class indices.
+    """Train the network of `config` on canonical rows and targets [N]: int64 class indices, or float64 numbers.
 
     Goes on from the newest usable checkpoint in `scratch`. Returns the network, on the CPU and in `eval()`, and the
     last checkpoint.
     """
     numeric, categories = networks.to_tensors(columns, config)
-    state = start(config, training, numeric, seed, device)
-    tensors = numeric.to(device), categories.to(device), torch.from_numpy(targets).to(device)
+    wanted = targets.astype(np.int64 if config.task == "classification" else np.float32)
+    state = start(config, training, numeric, wanted, seed, device)
+    tensors = numeric.to(device), categories.to(device), torch.from_numpy(wanted).to(device)
     epoch_steps = math.ceil(len(targets) / training.batch_size)
     last_step = training.epochs * epoch_steps
     last = checkpoints.latest(scratch, origin, last_step)
@@ -83,17 +88,32 @@ def train(
     return state.network.cpu().eval(), last
 
 
-def start(config: Config, training: Training, numeric: torch.Tensor, seed: int, device: str = "cpu") -> State:
-    """Return a network with the statistics of float32 [N, F] and fresh weights, ready for its first step."""
-    network = networks.build(config.network)
-    network.get_submodule("normalize").fit(numeric.numpy())  # type: ignore[operator]
+def start(
+    config: Config, training: Training, numeric: torch.Tensor, targets: np.ndarray, seed: int, device: str = "cpu"
+) -> State:
+    """Return a network with the statistics of float32 [N, F] and targets [N] and fresh weights, ready for its first step.
+
+    Raises `BadInput` when the network is made for another task.
+    """
+    network: Any = networks.build(config.network)
+    if network.task != config.task:
+        action = "choose another builder, or another data.task"
+        raise BadInput("params.yaml", f"{type(network).__name__} is for {network.task}, data.task is {config.task}", action)
+    network.fit_statistics(numeric.numpy(), targets)
     network.to(device)
     # The unfused AdamW takes MKL's vector square root, whose bits depend on the CPU.
     optimizer = torch.optim.AdamW(network.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
     # The schedule does not know the last epoch: training can be continued past it and equal a longer run.
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=training.learning_rate_decay)
     order = torch.Generator().manual_seed(seed)
-    return State(network, optimizer, scheduler, order, order.get_state(), torch.zeros((), dtype=torch.float64), 0, [])
+    loss = nn.functional.cross_entropy if config.task == "classification" else squared_error(targets)
+    return State(network, optimizer, scheduler, order, order.get_state(), torch.zeros((), dtype=torch.float64), 0, [], loss)
+
+
+def squared_error(targets: np.ndarray) -> Loss:
+    """Return the mean squared error as a share of the variance of the training targets [N]: 1 is no better than their mean."""
+    deviation = networks.deviation(targets.astype(np.float64))
+    return lambda output, wanted: nn.functional.mse_loss(output[:, 0] / deviation, wanted / deviation)
 
 
 def steps(state: State, tensors: tuple[torch.Tensor, ...], training: Training) -> Iterator[int]:
@@ -112,13 +132,13 @@ def steps(state: State, tensors: tuple[torch.Tensor, ...], training: Training) -
             yield state.step
 
 
-def run_step(state: State, numeric: torch.Tensor, categories: torch.Tensor, labels: torch.Tensor) -> None:
-    """Train on one batch: float32 [B, F], int64 [B, C] and [B]."""
-    loss = nn.functional.cross_entropy(state.network(numeric, categories), labels)
+def run_step(state: State, numeric: torch.Tensor, categories: torch.Tensor, targets: torch.Tensor) -> None:
+    """Train on one batch: float32 [B, F], int64 [B, C] and targets [B]."""
+    loss = state.loss(state.network(numeric, categories), targets)
     state.optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     state.optimizer.step()
-    state.epoch_loss_sum += loss.detach().cpu().double() * len(labels)
+    state.epoch_loss_sum += loss.detach().cpu().double() * len(targets)
     state.step += 1
 
 

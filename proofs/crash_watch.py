@@ -12,13 +12,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 import isoform
 from isoform import metadata as documents
 from isoform.errors import IsoformError
-from isoform.loading import read_golden
+from isoform.loading import answer, read_golden
 from isoform.metadata import Golden
+from isoform.verification import answers_of, difference, rows_of
 from proofs.workspace import environment
 
 HOOK = Path(__file__).parent / "blows"
@@ -138,15 +137,14 @@ def answers(folder: Path) -> Answers:
 
 def read_once(version: Path, golden: Golden) -> str:
     """Load `version` and ask it: 'whole', 'refused' in one line, or what is wrong."""
-    rows = {name: [row[i] for row in golden.rows] for i, name in enumerate(golden.columns)}
     try:
-        found = isoform.load(version).predict_proba(rows)
+        model = isoform.load(version)
+        found = answer(model.module, model.native, rows_of(golden, model.config), model.config)
+        whole = difference(found, answers_of(golden, model.config), golden.scale) <= golden.tolerance
     except IsoformError as error:
         return "refused" if "\n" not in str(error) else f"{version.parent.name}: refused in several lines: {error}"
     except Exception as error:  # whatever a reader must not see
         return f"{version.parent.name}: {type(error).__name__}: {error}"
-    expected = np.array(golden.probabilities, dtype=np.float32)
-    whole = found.shape == expected.shape and bool(np.abs(found - expected).max() <= golden.tolerance)
     return "whole" if whole else f"{version.parent.name}: a wrong answer"
 
 

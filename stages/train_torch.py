@@ -38,7 +38,7 @@ def train(name: str, settings: params.Params) -> tuple[torch.nn.Module, checkpoi
     )
     return training.train(
         columns,
-        datasets.class_indices(labels, schema),
+        datasets.targets(labels, schema),
         config,
         hyperparameters,
         settings.seed,

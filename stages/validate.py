@@ -28,9 +28,15 @@ log = logging.getLogger(__name__)
 
 
 def validate(
-    natives: Mapping[str, Any], columns: Columns, config: Config, evaluation: params.Evaluation, seed: int, reference: str
+    natives: Mapping[str, Any],
+    columns: Columns,
+    config: Config,
+    evaluation: params.Evaluation,
+    seed: int,
+    reference: str,
+    scale: float = 1.0,
 ) -> tuple[Answer, np.ndarray, dict[str, Parity]]:
-    """Return the reference, its probabilities for all rows, float32 [N, K], and every other format's parity with it.
+    """Return the reference, its answers to all rows, float32 [N, K], and every other format's parity with it.
 
     Raises `CheckFailed` at the first format that does not agree on the held-out rows, all at once and in small
     batches, and on the hostile ones.
@@ -43,10 +49,11 @@ def validate(
     parities = {}
     others = [name for name in answers if name != reference]
     for name in progress(others, "format", total=len(others)):
-        parities[name] = parity.compare(name, answers[name], columns, expected, reference)
-        log.info("%s agrees: largest difference %.1e, no label flipped", name, parities[name].max_difference)
-    parity.compare_hostile(answers, columns, config, reference)
-    parity.check_graph_labels(natives["onnx"], columns, expected[0][1], config)
+        parities[name] = parity.compare(name, answers[name], columns, expected, reference, scale=scale)
+        log.info("%s agrees: largest difference %.1e", name, parities[name].max_difference)
+    parity.compare_hostile(answers, columns, config, reference, scale)
+    if config.task == "classification":
+        parity.check_graph_labels(natives["onnx"], columns, expected[0][1], config)
     return answers[reference], expected[0][1], parities
 
 
@@ -69,14 +76,14 @@ def main(kind: Kind, name: str) -> None:
     if kind == "torch":
         determinism.seed_torch(settings.seed, settings.threads)
     natives = reload(kind, folder, contents, config)
-    reference, probabilities, parities = validate(
-        natives, columns, config, settings.evaluation, settings.seed, parity.REFERENCE[kind]
+    reference, answers, parities = validate(
+        natives, columns, config, settings.evaluation, settings.seed, parity.REFERENCE[kind], schema.target_scale
     )
-    targets = datasets.class_indices(labels, schema)
-    estimates = metrics.evaluate(targets, probabilities, resamples=settings.evaluation.bootstrap, seed=settings.seed)
-    write_report(name, folder, estimates, metrics.curves(targets, probabilities, list(map(str, schema.classes))))
+    targets = datasets.targets(labels, schema)
+    estimates = metrics.evaluate(schema.task, targets, answers, resamples=settings.evaluation.bootstrap, seed=settings.seed)
+    write_report(name, folder, estimates, metrics.tables(schema.task, targets, answers, list(map(str, schema.classes))))
     rows = publishing.golden_rows(columns, config, settings.evaluation.golden_rows, settings.seed)
-    documents = {"config": config, "golden": publishing.golden(rows, reference(rows), config)}
+    documents = {"config": config, "golden": publishing.golden(rows, reference(rows), config, schema.target_scale)}
     files = {entry: (FORMATS[entry].filename, data) for entry, data in contents.items()}
     for document, value in documents.items():
         files[document] = (f"{document}.json", to_json(value).encode())

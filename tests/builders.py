@@ -68,6 +68,7 @@ def settings(table: str, **data: Any) -> dict[str, Any]:
         "threads": THREADS,
         "device": "cpu",
         "data": {
+            "task": "classification",
             "source": "data/raw/table.parquet",
             "rows": 0,
             "test_share": 0.2,

@@ -95,7 +95,7 @@ def test_inspect_prints_what_a_version_and_a_file_hold(published: Callable[[str]
     assert out.startswith("forest 1.0.0  scikit-learn")
     status, out, err = run(capsys, "inspect", workspace.file("network", "safetensors"))
     assert (status, err) == (0, "")
-    assert "normalize.mean" in out
+    assert "features.normalize.mean" in out
 
 
 def test_verify_finds_every_version_under_models(

@@ -52,14 +52,14 @@ def test_a_fitted_forest_answers_on_one_thread(schema: Schema, rows: Rows) -> No
 def test_every_model_learns_the_table(builder: str, schema: Schema, rows: Rows, published: Callable[[str], Workspace]) -> None:
     workspace = published("mixed")
     columns, labels = workspace.test_rows()
-    probabilities = pickle.predict_proba(fitted(builder, schema, rows), columns, workspace.config("forest"))
+    probabilities = pickle.infer(fitted(builder, schema, rows), columns, workspace.config("forest"))
     assert (probabilities.argmax(axis=1) == labels).mean() > 0.75
 
 
 @pytest.mark.parametrize("builder", estimators.BUILDERS)
 def test_hostile_rows_get_finite_answers(builder: str, schema: Schema, rows: Rows, published: Callable[[str], Workspace]) -> None:
     config = published("mixed").config("forest")
-    probabilities = pickle.predict_proba(fitted(builder, schema, rows), hostile(config), config)
+    probabilities = pickle.infer(fitted(builder, schema, rows), hostile(config), config)
     assert np.isfinite(probabilities).all()
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
 
@@ -72,7 +72,7 @@ def test_a_column_without_a_single_number_is_no_obstacle(
     empty = columns | {"n2": np.full(len(labels), np.nan, dtype=np.float32)}
     config = published("mixed").config("forest")
     model = fitted(builder, schema, (empty, labels))
-    assert np.isfinite(pickle.predict_proba(model, hostile(config), config)).all()
+    assert np.isfinite(pickle.infer(model, hostile(config), config)).all()
 
 
 @pytest.mark.parametrize("builder", estimators.BUILDERS)
@@ -83,7 +83,7 @@ def test_a_constant_column_is_no_obstacle(
     constant = columns | {"n2": np.full(len(labels), 3.0, dtype=np.float32)}
     config = published("mixed").config("forest")
     model = fitted(builder, schema, (constant, labels))
-    assert np.isfinite(pickle.predict_proba(model, hostile(config), config)).all()
+    assert np.isfinite(pickle.infer(model, hostile(config), config)).all()
 
 
 def test_an_unknown_builder_lists_the_known_ones(schema: Schema) -> None:

@@ -189,7 +189,7 @@ class Tied(SimpleClassifier):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.embeddings[1].weight = self.embeddings[0].weight
+        self.features.embeddings[1].weight = self.features.embeddings[0].weight
         self.net[3].weight = self.net[0].weight
 
 
@@ -200,6 +200,7 @@ def tied(monkeypatch: pytest.MonkeyPatch) -> tuple[torch.nn.Module, Config]:
     network = Tied(**arguments).eval()
     config = Config(
         model_name="tied",
+        task="classification",
         builder="Tied",
         hyperparameters={},
         numeric=["a", "b"],
@@ -216,17 +217,17 @@ def test_tied_tensors_survive(module: Any, tied: tuple[torch.nn.Module, Config])
     network, config = tied
     rows = canonical({"a": [1, 2], "b": [3, None], "c": ["x", "z"], "d": ["", "y"]}, config.numeric, config.categorical)
     again = module.load(module.dump(network if module is full_model else network.state_dict()), config)
-    assert module.predict_proba(again, rows, config).tobytes() == full_model.predict_proba(network, rows, config).tobytes()
-    assert again.embeddings[0].weight is again.embeddings[1].weight
+    assert module.infer(again, rows, config).tobytes() == full_model.infer(network, rows, config).tobytes()
+    assert again.features.embeddings[0].weight is again.features.embeddings[1].weight
     assert again.state_dict().keys() == network.state_dict().keys()
 
 
 def test_tied_tensors_are_stored_once_in_safetensors(tied: tuple[torch.nn.Module, Config]) -> None:
     data = safetensors.dump(tied[0].state_dict())
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    assert "embeddings.1.weight" not in header
+    assert "features.embeddings.1.weight" not in header
     assert json.loads(header["__metadata__"]["isoform"])["tied"] == {
-        "embeddings.1.weight": "embeddings.0.weight",
+        "features.embeddings.1.weight": "features.embeddings.0.weight",
         "net.3.weight": "net.0.weight",
     }
     assert safetensors.read(data).keys() == tied[0].state_dict().keys()

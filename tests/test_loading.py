@@ -237,7 +237,7 @@ def test_an_entry_that_is_missing_is_one_line(entry: str, workspace: Workspace) 
 
 def test_a_config_that_does_not_fit_is_one_line(workspace: Workspace) -> None:
     workspace.replace("forest", "config", b'{"model_name": "x"}')
-    with pytest.raises(BadInput, match=r"config\.json: \$\.builder is missing"):
+    with pytest.raises(BadInput, match=r"config\.json: \$\.task is missing"):
         load(workspace.folder("forest"))
 
 

@@ -22,7 +22,7 @@ HERE = Path("somewhere.json")
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 real = st.floats(allow_nan=False, allow_infinity=False)
 whole = st.integers(-(2**53), 2**53)
-label = whole | text
+label = st.booleans() | whole | text
 scalars = st.none() | st.booleans() | whole | real | text
 
 
@@ -76,10 +76,12 @@ documents = {
     Golden: st.builds(
         Golden,
         tolerance=real,
+        scale=real,
         columns=few(text),
         rows=few(few(real | text | st.none())),
-        label=few(label),
-        probabilities=few(few(real)),
+        label=st.none() | few(label),
+        probabilities=st.none() | few(few(real)),
+        prediction=st.none() | few(real),
     ),
     Schema: st.builds(
         Schema,

@@ -76,14 +76,16 @@ def test_the_largest_numbers_do_not_overflow_the_network() -> None:
 
 
 def test_the_statistics_travel_in_the_state_dict() -> None:
-    assert {"normalize.fill", "normalize.mean", "normalize.deviation"} <= build(NETWORK).state_dict().keys()
+    assert {"features.normalize.fill", "features.normalize.mean", "features.normalize.deviation"} <= build(
+        NETWORK
+    ).state_dict().keys()
 
 
 def test_an_unknown_category_is_the_zero_vector_and_training_leaves_it() -> None:
     network = SimpleClassifier(**ARGUMENTS | {"hidden": 64})  # type: ignore[arg-type]
     loss = network(torch.ones(4, 3), torch.tensor([[0, 0], [0, 1], [1, 0], [2, 4]])).sum()
     loss.backward()
-    for embedding in network.embeddings:
+    for embedding in network.features.embeddings:
         assert not embedding.weight[0].any()
         assert not embedding.weight.grad[0].any()
         assert embedding.weight.grad[1].any()
@@ -110,7 +112,9 @@ def test_a_rebuilt_network_has_the_weights_and_is_in_eval() -> None:
     assert all(tensor.equal(network.state_dict()[name]) for name, tensor in again.state_dict().items())
 
 
-@pytest.mark.parametrize("change", [lambda state: state.pop("normalize.mean"), lambda state: state.update(odd=torch.zeros(1))])
+@pytest.mark.parametrize(
+    "change", [lambda state: state.pop("features.normalize.mean"), lambda state: state.update(odd=torch.zeros(1))]
+)
 def test_weights_that_do_not_fit_are_refused(change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     state = build(NETWORK).state_dict()
     change(state)

@@ -100,7 +100,7 @@ def test_every_opset_that_params_allow_answers_alike(model: str, opset: int, pub
     made = exported(workspace, model, Onnx(opset=opset, ir_version=10))
     assert {entry.domain: entry.version for entry in made.opset_import}[""] == opset
     columns = workspace.test_rows()[0]
-    found = onnx_format.predict_proba(onnx_format.load(onnx_format.dump(made)), columns)
+    found = onnx_format.infer(onnx_format.load(onnx_format.dump(made)), columns, workspace.config(model))
     np.testing.assert_allclose(found, load(workspace.folder(model)).predict_proba(columns), atol=1e-6, rtol=0)
 
 
@@ -142,8 +142,8 @@ def test_the_number_of_rows_is_not_frozen(rows: int, published: Callable[[str], 
     network = Reshaping()
     session = onnx_format.load(onnx_format.dump(onnx_torch.export(network, config, PINNED)))
     columns = take(workspace.test_rows()[0], slice(rows))
-    expected = networks.predict_proba(network, columns, config)
-    np.testing.assert_allclose(onnx_format.predict_proba(session, columns), expected, atol=1e-6, rtol=0)
+    expected = networks.infer(network, columns, config)
+    np.testing.assert_allclose(onnx_format.infer(session, columns, config), expected, atol=1e-6, rtol=0)
 
 
 class Unexportable(nn.Module):
@@ -192,12 +192,12 @@ def test_columns_of_any_name_are_exported(kind: str, published: Callable[[str], 
     rows = {renamed[name]: column for name, column in workspace.test_rows()[0].items()}
     if kind == "network":
         native = state_dict.load(workspace.file(kind, "state_dict").read_bytes(), config)
-        made, expected = onnx_torch.export(native, config, PINNED), networks.predict_proba(native, rows, config)
+        made, expected = onnx_torch.export(native, config, PINNED), networks.infer(native, rows, config)
     else:
         made, expected = refitted(workspace, kind, config, renamed, rows)
     session = onnx_format.load(onnx_format.dump(made))
     assert [entry.name for entry in session.get_inputs()] == list(renamed.values())
-    np.testing.assert_allclose(onnx_format.predict_proba(session, rows), expected, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(onnx_format.infer(session, rows, config), expected, atol=1e-5, rtol=0)
 
 
 def rename(config: Config, names: dict[str, str]) -> Config:
@@ -220,7 +220,7 @@ def refitted(
     )
     model = estimators.build(config.builder, schema, config.hyperparameters, SEED)
     fitted = estimators.fit(model, {names[name]: column for name, column in columns.items()}, labels, 1)
-    return onnx_sklearn.export(fitted, config, PINNED), pickle.predict_proba(fitted, rows, config)
+    return onnx_sklearn.export(fitted, config, PINNED), pickle.infer(fitted, rows, config)
 
 
 def test_exporting_is_quiet(published: Callable[[str], Workspace], capfd: pytest.CaptureFixture[str], caplog: Any) -> None:
@@ -241,5 +241,5 @@ def test_canonical_rows_are_what_the_graph_makes_of_raw_ones(pairs: dict[str, tu
         bare = model.native.run(["probabilities"], feeds)[0]
         assert (
             bare.tobytes()
-            == model.module.predict_proba(model.native, canonical(raw, config.numeric, config.categorical), config).tobytes()
+            == model.module.infer(model.native, canonical(raw, config.numeric, config.categorical), config).tobytes()
         )

@@ -18,6 +18,7 @@ from pipeline.params import Onnx
 PINNED = Onnx(opset=18, ir_version=10)
 CONFIG = Config(
     model_name="tiny",
+    task="classification",
     builder="by hand",
     hyperparameters={},
     numeric=["a", "b"],
@@ -81,26 +82,26 @@ def run(model: onnx.ModelProto, **columns: list[Any]) -> dict[str, np.ndarray]:
 
 
 def test_numbers_side_by_side_and_text_as_indices_reach_a_joined_core() -> None:
-    model = assemble(joined_core(), CONFIG, PINNED, joined=True, probabilities="p")
+    model = assemble(joined_core(), CONFIG, PINNED, joined=True, answer="p")
     found = run(model, a=[1, 2, 4], b=[0.5, 0, 3], c=["red", "žlutá", "unseen"])
     assert found["probabilities"].tolist() == [[6, 2], [2, 3], [34, 0]]
 
 
 def test_each_column_reaches_a_core_of_columns() -> None:
-    model = assemble(column_core(), CONFIG, PINNED, joined=False, probabilities="p")
+    model = assemble(column_core(), CONFIG, PINNED, joined=False, answer="p")
     found = run(model, a=[1, 2], b=[5, 6], c=["red", ""])
     assert found["probabilities"].tolist() == [[8, 5], [2, 6]]
 
 
 @pytest.mark.parametrize(("made", "joined"), [(joined_core, True), (column_core, False)])
 def test_infinities_reach_the_core_as_nan(made: Any, joined: bool) -> None:
-    model = assemble(made(), CONFIG, PINNED, joined=joined, probabilities="p")
+    model = assemble(made(), CONFIG, PINNED, joined=joined, answer="p")
     found = run(model, a=[np.inf, -np.inf, np.nan, 3e38], b=[1, 1, 1, 0], c=[""] * 4)
     assert np.isnan(found["probabilities"][:, 0]).tolist() == [True, True, True, False]
 
 
 def test_the_label_is_the_class_of_the_first_of_the_largest() -> None:
-    model = assemble(joined_core(), CONFIG, PINNED, joined=True, probabilities="p")
+    model = assemble(joined_core(), CONFIG, PINNED, joined=True, answer="p")
     found = run(model, a=[1, 0, 5], b=[0, 0, 0], c=["", "red", "žlutá"])
     assert found["label"].tolist() == [10, 20, 10]
     assert found["label"].dtype == np.int64
@@ -108,7 +109,7 @@ def test_the_label_is_the_class_of_the_first_of_the_largest() -> None:
 
 def test_classes_that_are_text_become_text() -> None:
     config = dataclasses.replace(CONFIG, classes=["no", "ano ☺"])
-    model = assemble(joined_core(), config, PINNED, joined=True, probabilities="p")
+    model = assemble(joined_core(), config, PINNED, joined=True, answer="p")
     assert run(model, a=[1, 0], b=[0, 0], c=["unseen", "red"])["label"].tolist() == ["no", "ano ☺"]
 
 
@@ -117,7 +118,7 @@ def test_a_table_may_have_one_kind_of_column_only(numeric: list[str], categorica
     config = dataclasses.replace(
         CONFIG, numeric=numeric, categorical=categorical, categories={name: ["red"] for name in categorical}
     )
-    model = assemble(joined_core(len(numeric), len(categorical)), config, PINNED, joined=True, probabilities="p")
+    model = assemble(joined_core(len(numeric), len(categorical)), config, PINNED, joined=True, answer="p")
     columns = {name: [1.0, np.nan] for name in numeric} | {name: ["red", ""] for name in categorical}
     found = run(model, **columns)["probabilities"]
     assert found.shape == (2, 2)
@@ -131,8 +132,8 @@ NAMES = ["numeric", "categories", "tens", "p", "left", "cat", "mean", "first", "
 @pytest.mark.parametrize(("made", "joined"), [(joined_core, True), (column_core, False)])
 def test_a_column_may_have_a_name_that_the_core_uses(name: str, made: Any, joined: bool) -> None:
     config = dataclasses.replace(CONFIG, numeric=[name, "b"])
-    model = assemble(made(), config, PINNED, joined=joined, probabilities="p")
-    expected = run(assemble(made(), CONFIG, PINNED, joined=joined, probabilities="p"), a=[1], b=[2], c=["red"])
+    model = assemble(made(), config, PINNED, joined=joined, answer="p")
+    expected = run(assemble(made(), CONFIG, PINNED, joined=joined, answer="p"), a=[1], b=[2], c=["red"])
     found = run(model, **{name: [1], "b": [2], "c": ["red"]})
     assert found["probabilities"].tolist() == expected["probabilities"].tolist()
 
@@ -141,7 +142,7 @@ def test_a_column_may_have_a_name_that_the_core_uses(name: str, made: Any, joine
 def test_opset_ir_version_and_producer_are_the_pinned_ones(made: Any, joined: bool) -> None:
     for opset, ir_version in ((18, 10), (21, 9), (18, 8)):
         pinned = Onnx(opset=opset, ir_version=ir_version)
-        model = assemble(made(), CONFIG, pinned, joined=joined, probabilities="p")
+        model = assemble(made(), CONFIG, pinned, joined=joined, answer="p")
         assert {entry.domain: entry.version for entry in model.opset_import} == {"": opset, "ai.onnx.ml": 3}
         assert (model.ir_version, model.producer_name, model.producer_version) == (ir_version, "isoform", "")
         assert model.graph.name == "tiny"
@@ -149,14 +150,14 @@ def test_opset_ir_version_and_producer_are_the_pinned_ones(made: Any, joined: bo
 
 @pytest.mark.parametrize(("made", "joined"), [(joined_core, True), (column_core, False)])
 def test_no_trace_of_the_exporter_is_left(made: Any, joined: bool) -> None:
-    data = onnx_format.dump(assemble(made(), CONFIG, PINNED, joined=joined, probabilities="p"))
+    data = onnx_format.dump(assemble(made(), CONFIG, PINNED, joined=joined, answer="p"))
     for trace in (b"somebody", b".py", b"line 5", b"main_graph", b"where"):
         assert trace not in data
 
 
 @pytest.mark.parametrize(("made", "joined"), [(joined_core, True), (column_core, False)])
 def test_assembling_twice_gives_the_same_bytes(made: Any, joined: bool) -> None:
-    files = {onnx_format.dump(assemble(made(), CONFIG, PINNED, joined=joined, probabilities="p")) for _ in range(5)}
+    files = {onnx_format.dump(assemble(made(), CONFIG, PINNED, joined=joined, answer="p")) for _ in range(5)}
     assert len(files) == 1
 
 
@@ -165,22 +166,22 @@ def test_a_node_without_the_optional_input_keeps_it_absent() -> None:
     made.graph.node.append(helper.make_node("Clip", ["p", "", "most"], ["q"]))
     made.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(1.5), "most"))
     made.graph.output[0].name = "q"
-    model = assemble(made, CONFIG, PINNED, joined=True, probabilities="q")
+    model = assemble(made, CONFIG, PINNED, joined=True, answer="q")
     assert run(model, a=[9], b=[0], c=["red"])["probabilities"].tolist() == [[1.5, 1.5]]
 
 
 @pytest.mark.parametrize("probabilities", ["absent", ""])
 def test_a_core_without_the_output_named_is_refused(probabilities: str) -> None:
     with pytest.raises(CheckFailed, match="model 'tiny': is not valid ONNX"):
-        assemble(joined_core(), CONFIG, PINNED, joined=True, probabilities=probabilities)
+        assemble(joined_core(), CONFIG, PINNED, joined=True, answer=probabilities)
 
 
 def test_a_core_of_an_unknown_operator_is_refused() -> None:
     made = joined_core()
     made.graph.node[0].op_type = "NoSuchOperator"
     with pytest.raises(CheckFailed, match="is not valid ONNX"):
-        assemble(made, CONFIG, PINNED, joined=True, probabilities="p")
+        assemble(made, CONFIG, PINNED, joined=True, answer="p")
 
 
 def test_check_passes_what_is_valid() -> None:
-    check(assemble(joined_core(), CONFIG, PINNED, joined=True, probabilities="p"))
+    check(assemble(joined_core(), CONFIG, PINNED, joined=True, answer="p"))

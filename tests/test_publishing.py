@@ -24,7 +24,7 @@ from isoform.verification import rows_of
 from pipeline import parity, publishing
 from pipeline.publishing import FORMATS_OF, golden_rows, short
 
-TABLE_FILES = ("roc.csv", "precision_recall.csv", "calibration.csv", "confusion.csv")
+TABLE_FILES = ("roc.csv", "precision_recall.csv", "calibration.csv", "confusion.csv", "residuals.csv")
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
@@ -63,7 +63,7 @@ def test_golden_holds_raw_rows_and_the_references_answers(table: str, model: str
 
     module = open_format(reference)
     native = module.load(workspace.file(model, reference).read_bytes(), config)
-    expected = module.predict_proba(native, rows_of(golden, config), config)
+    expected = module.infer(native, rows_of(golden, config), config)
     assert np.array(golden.probabilities, dtype=np.float32).tobytes() == expected.tobytes()
     assert golden.label == [config.classes[i] for i in expected.argmax(axis=1)]
     assert golden.columns == [*config.numeric, *config.categorical]

@@ -48,7 +48,7 @@ class Task:
     def start(self) -> training.State:
         determinism.seed_torch(SEED, THREADS)
         numeric = torch.from_numpy(np.stack([self.columns[name] for name in self.config.numeric], axis=1))
-        return training.start(self.config, Training(**HYPERPARAMETERS), numeric, SEED)
+        return training.start(self.config, Training(**HYPERPARAMETERS), numeric, self.targets, SEED)
 
     def run(self, scratch: Path, epochs: int, origin: str = "ours", **changes: Any) -> tuple[bytes, bytes, bytes]:
         """Train, or go on, and return the files: state_dict, full model, checkpoint."""
@@ -264,7 +264,7 @@ def test_every_row_is_seen_once_an_epoch_in_another_order(task: Task, monkeypatc
 
 
 def test_the_network_starts_with_the_statistics_of_its_rows(task: Task) -> None:
-    normalize = task.start().network.get_submodule("normalize")
+    normalize = task.start().network.get_submodule("features.normalize")
     for i, name in enumerate(task.config.numeric):
         assert float(normalize.fill[i]) == np.float32(np.nanmedian(task.columns[name].astype(np.float64)))
 

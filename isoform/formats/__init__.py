@@ -4,7 +4,8 @@ Each module has the same three functions:
 
 - `dump(model) -> bytes`: the same model gives the same bytes, always;
 - `load(data, config) -> native`: parse bytes that were already verified; a network comes back in `eval()`;
-- `predict_proba(native, columns, config) -> float32 [N, K]`: answer canonical rows, without gradients.
+- `infer(native, columns, config) -> float32 [N, K]`: answer canonical rows, without gradients. For a classification K is the
+  number of classes and the answer their probabilities; for a regression K is 1 and the answer the prediction.
 """
 
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class FormatModule(Protocol):
     def load(self, data: bytes, config: Config) -> Any:
         """Parse verified bytes; raises whatever its library raises."""
 
-    def predict_proba(self, native: Any, columns: Columns, config: Config) -> np.ndarray:
+    def infer(self, native: Any, columns: Columns, config: Config) -> np.ndarray:
         """Return float32 [N, K]."""
 
 

@@ -22,4 +22,4 @@ def load(data: bytes, config: Config) -> torch.nn.Module:
     return networks.rebuild(network, content["model_state_dict"])
 
 
-predict_proba = networks.predict_proba
+infer = networks.infer

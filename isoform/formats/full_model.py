@@ -23,4 +23,4 @@ def load(data: bytes, config: Config) -> torch.nn.Module:
     return module.eval()
 
 
-predict_proba = networks.predict_proba
+infer = networks.infer

@@ -21,4 +21,4 @@ def load(data: bytes, config: Config) -> Pipeline:
     return pickle.expect_pipeline(joblib.load(io.BytesIO(data)))
 
 
-predict_proba = pickle.predict_proba  # the same object in memory, so the same way to ask it
+infer = pickle.infer  # the same object in memory, so the same way to ask it

@@ -5,8 +5,11 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from isoform.metadata import Config
+from isoform.metadata import Config, Task
 from isoform.rows import Columns
+
+OUTPUT: dict[Task, str] = {"classification": "probabilities", "regression": "prediction"}
+"""The output that holds the answer, float32 [N, K]."""
 
 
 def dump(model: Any) -> bytes:
@@ -24,13 +27,13 @@ def load(data: bytes, config: Config | None = None) -> ort.InferenceSession:
     return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
-def predict_proba(native: ort.InferenceSession, columns: Columns, config: Config | None = None) -> np.ndarray:
-    """Return the output `probabilities`; each column is fed as [N, 1]."""
-    return np.asarray(native.run(["probabilities"], _feeds(columns))[0])
+def infer(native: ort.InferenceSession, columns: Columns, config: Config) -> np.ndarray:
+    """Return the output `probabilities` or `prediction`; each column is fed as [N, 1]."""
+    return np.asarray(native.run([OUTPUT[config.task]], _feeds(columns))[0])
 
 
 def predict(native: ort.InferenceSession, columns: Columns) -> np.ndarray:
-    """Return the output `label`, int64 or object (`str`) [N]: what a consumer in another language reads."""
+    """Return the output `label`, int64, bool or object (`str`) [N]: what a consumer in another language reads."""
     return np.asarray(native.run(["label"], _feeds(columns))[0])
 
 

@@ -33,10 +33,11 @@ def expect_pipeline(found: object) -> Pipeline:
     return found
 
 
-def predict_proba(native: Pipeline, columns: Columns, config: Config) -> np.ndarray:
-    """Ask the Pipeline for the probabilities of a frame with the columns it was fitted on."""
+def infer(native: Pipeline, columns: Columns, config: Config) -> np.ndarray:
+    """Ask the Pipeline for the probabilities, or the prediction, of a frame with the columns it was fitted on."""
     frame = pd.DataFrame(columns, columns=[*config.numeric, *config.categorical])
     # The rows are canonical already: checking each again costs more than one row's answer.
     # A huge number may overflow where it is scaled, before it is clipped: that is meant.
     with sklearn.config_context(assume_finite=True, skip_parameter_validation=True), np.errstate(over="ignore"):
-        return np.asarray(native.predict_proba(frame), dtype=np.float32)
+        answer = native.predict_proba(frame) if config.task == "classification" else native.predict(frame).reshape(-1, 1)
+        return np.asarray(answer, dtype=np.float32)

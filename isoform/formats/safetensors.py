@@ -45,4 +45,4 @@ def read(data: bytes) -> dict[str, torch.Tensor]:
     return tensors | {name: tensors[source] for name, source in tied.items()}
 
 
-predict_proba = networks.predict_proba
+infer = networks.infer

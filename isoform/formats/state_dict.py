@@ -31,4 +31,4 @@ def read(data: bytes) -> Any:
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
 
-predict_proba = networks.predict_proba
+infer = networks.infer

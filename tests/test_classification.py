@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, brier_score_loss, confusion_matrix, f1_score, roc_auc_score
 
-from pipeline.metrics import BINS, POINTS, curves, evaluate, scores
+from pipeline.classification import curves, scores
+from pipeline.metrics import evaluate
+from pipeline.plots import BINS, POINTS
 
 Table = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -100,22 +102,22 @@ def drawn_set(rows: int = 400, classes: int = 2) -> tuple[np.ndarray, np.ndarray
 @pytest.mark.parametrize("classes", [2, 4])
 def test_intervals_hold_the_value_and_repeat(classes: int) -> None:
     targets, probabilities = drawn_set(classes=classes)
-    found = evaluate(targets, probabilities, resamples=110, seed=5)
-    assert found == evaluate(targets, probabilities, resamples=110, seed=5)
-    assert found != evaluate(targets, probabilities, resamples=110, seed=6)
+    found = evaluate("classification", targets, probabilities, resamples=110, seed=5)
+    assert found == evaluate("classification", targets, probabilities, resamples=110, seed=5)
+    assert found != evaluate("classification", targets, probabilities, resamples=110, seed=6)
     assert list(found) == ["accuracy", "f1", "roc_auc", "log_loss", "brier"]
     assert all(metric.low < metric.value < metric.high for metric in found.values())
 
 
 def test_the_interval_is_as_wide_as_theory_says() -> None:
     targets, probabilities = drawn_set(rows=2000)
-    accuracy = evaluate(targets, probabilities, resamples=400, seed=5)["accuracy"]
+    accuracy = evaluate("classification", targets, probabilities, resamples=400, seed=5)["accuracy"]
     error = np.sqrt(accuracy.value * (1 - accuracy.value) / 2000)
     assert accuracy.high - accuracy.low == pytest.approx(2 * 1.96 * error, rel=0.15)
 
 
 def test_metrics_of_rows_of_one_class_are_finite_where_they_exist() -> None:
-    found = evaluate(np.array([0, 1, 1]), np.array([[0.9, 0.1]] * 3, dtype=np.float32), resamples=100, seed=0)
+    found = evaluate("classification", np.array([0, 1, 1]), np.array([[0.9, 0.1]] * 3, dtype=np.float32), resamples=100, seed=0)
     assert all(np.isfinite([metric.low, metric.high]).all() for metric in found.values())
 
 
