@@ -11,7 +11,7 @@ QUICK ?=
 N ?= 50
 SEED ?= 1
 
-.PHONY: help env run test lint types stale reproduce reproduce-elsewhere crash-test benchmark lock keep schema clean
+.PHONY: help env run test lint types stale reproduce reproduce-elsewhere tables crash-test benchmark lock keep schema clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 21
 
@@ -42,6 +42,9 @@ reproduce: $(VENV)/.run ## Build HEAD again in an empty clone; fail naming each 
 
 reproduce-elsewhere: $(VENV)/.run ## Build a sample on other CPUs, cores and surroundings, and compare every byte (QUICK=1: a few)
 	python -m proofs.elsewhere $(if $(QUICK),--quick)
+
+tables: $(VENV)/.run ## Run the pipeline on other tables by an edit of params.yaml alone; verify every format of each
+	python -m proofs.tables
 
 crash-test: $(VENV)/.run ## Kill the pipeline N times (50) at moments drawn from SEED (1); fail when a run after one gives other bytes
 	python -m proofs.crashes $(N) --seed $(SEED)

@@ -28,7 +28,8 @@ def set_params(folder: Path, values: dict[str, Any]) -> None:
         for name in sections:
             section = section[name]
         section[last] = value
-    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    # As UTF-8, as people write it: an escaped name is the same to YAML, and to nobody else.
+    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def get_param(folder: Path, key: str) -> Any:

@@ -13,7 +13,7 @@ from torch import nn
 from isoform import networks
 from isoform.errors import BadInput
 from isoform.metadata import Config, Network
-from isoform.networks import Normalize, SimpleClassifier, build, rebuild, to_tensors
+from isoform.networks import Normalize, SimpleClassifier, SimpleRegressor, build, rebuild, to_tensors
 
 ARGUMENTS = {"numeric": 3, "cardinalities": [2, 4], "classes": 2, "hidden": 5, "embedding": 2, "dropout": 0.5}
 NETWORK = Network(class_name="SimpleClassifier", arguments=ARGUMENTS)
@@ -156,3 +156,37 @@ def test_categories_become_indices_and_unseen_ones_zero(published: Callable[[str
 def test_every_known_network_can_be_named() -> None:
     assert networks.NETWORKS["SimpleClassifier"] is SimpleClassifier
     assert all(issubclass(entry, nn.Module) for entry in networks.NETWORKS.values())
+
+
+def regressor(targets: list[float]) -> SimpleRegressor:
+    arguments = {name: value for name, value in ARGUMENTS.items() if name != "classes"}
+    network = SimpleRegressor(**arguments).eval()  # type: ignore[arg-type]
+    network.fit_statistics(np.ones((len(targets), 3), dtype=np.float32), np.array(targets, dtype=np.float32))
+    return network
+
+
+def test_a_regressor_answers_in_the_units_of_its_target() -> None:
+    network = regressor([100, 200, 600])
+    for parameter in network.net[3].parameters():
+        torch.nn.init.zeros_(parameter)
+    row = torch.ones(2, 3), torch.ones(2, 2, dtype=torch.int64)
+    assert network(*row).tolist() == [[300], [300]]
+    torch.nn.init.ones_(network.net[3].bias)
+    np.testing.assert_allclose(network(*row).detach(), 300 + np.std([100, 200, 600]), rtol=1e-6)
+    assert {"mean", "deviation"} <= network.state_dict().keys()
+
+
+def test_a_constant_target_has_no_zero_to_divide_by() -> None:
+    assert regressor([5, 5, 5]).deviation.tolist() == [1]
+
+
+@pytest.mark.parametrize("value", [1e-30, 1e-45, 0.1])
+def test_a_constant_so_small_that_float32_rounds_its_deviation_away_stays_finite(value: float) -> None:
+    found = fitted([[value], [value], [2 * value]])
+    assert torch.isfinite(found(torch.tensor([[value], [0.0], [1e30]]))).all()
+
+
+def test_a_prediction_is_answered_as_it_is_and_logits_as_probabilities() -> None:
+    output = torch.tensor([[3.0, 1.0]])
+    assert networks.answer(output, "regression") is output
+    assert networks.answer(output, "classification").sum().item() == pytest.approx(1)

@@ -1,5 +1,6 @@
 """pipeline.training: a training that was killed, however often, ends as if it had not been."""
 
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -14,10 +15,11 @@ import pytest
 import torch
 from builders import REPOSITORY, SEED, THREADS, Workspace, settings
 
+from isoform import networks
 from isoform.errors import BadInput
 from isoform.formats import checkpoint as checkpoint_format
 from isoform.formats import full_model, state_dict
-from isoform.metadata import Config
+from isoform.metadata import Config, Network
 from isoform.rows import Columns
 from pipeline import checkpoint as checkpoints
 from pipeline import datasets, determinism, training
@@ -349,3 +351,40 @@ def test_a_killed_process_is_gone_on_from(workspace: Workspace, published: Calla
         )
         assert [path.name for path in scratch.iterdir()] == [f"ended-{epochs * EPOCH:09d}.checkpoint"]
     assert files[0] == files[1]
+
+
+def numeric_target(task: Task) -> Task:
+    """Return the same rows with a number to predict: a hundred times the first column, far from zero."""
+    first = np.nan_to_num(task.columns[task.config.numeric[0]].astype(np.float64))
+    assert task.config.network is not None
+    arguments = {key: value for key, value in task.config.network.arguments.items() if key != "classes"}
+    network = Network(class_name="SimpleRegressor", arguments=arguments)
+    config = dataclasses.replace(task.config, task="regression", builder="SimpleRegressor", classes=[], network=network)
+    return Task(config, task.columns, 1000 + 100 * first)
+
+
+def test_a_regression_learns_and_its_loss_starts_near_the_variance(task: Task, tmp_path: Path) -> None:
+    asked = numeric_target(task)
+    determinism.seed_torch(SEED, THREADS)
+    hyperparameters = Training(**{**HYPERPARAMETERS, "epochs": 40})
+    network, last = training.train(
+        asked.columns, asked.targets, asked.config, hyperparameters, SEED, scratch=tmp_path, origin={"of": "a test"}
+    )
+    losses = [loss for loss, _ in last["history"]]
+    assert 0.5 < losses[0] < 2
+    assert losses[-1] < losses[0] / 2
+    found = networks.infer(network, asked.columns, asked.config)[:, 0]
+    assert np.corrcoef(found, asked.targets)[0, 1] > 0.8
+    assert abs(found.mean() - asked.targets.mean()) < 20
+
+
+def test_always_the_mean_has_a_loss_of_one() -> None:
+    targets = np.array([1.0, 2.0, 6.0])
+    loss = training.squared_error(targets)(torch.full((3, 1), 3.0), torch.tensor(targets, dtype=torch.float32))
+    assert loss.item() == pytest.approx(1)
+
+
+def test_a_network_of_the_other_task_is_refused(task: Task) -> None:
+    config = dataclasses.replace(task.config, task="regression")
+    with pytest.raises(BadInput, match=r"params\.yaml: SimpleClassifier is for classification, data\.task is regression"):
+        dataclasses.replace(task, config=config).start()
