@@ -37,7 +37,7 @@ class Model:
         return self._answer(rows)
 
     def predict(self, rows: Rows) -> np.ndarray:
-        """Return the most probable class of each row, [N], of tied ones (`isoform.labels`) the first; for a regression, float32 [N]."""
+        """Return the most probable class of each row, [N], of tied ones the first; for a regression, float32 [N]."""
         found = self._answer(rows)
         return labels(found, self.config) if self.config.task == "classification" else found[:, 0]
 

@@ -76,9 +76,9 @@ def plain_rows(raw: Columns, config: Config) -> Columns:
 def describe(case: Case) -> str:
     """Return "test row 4711 with dep_delay = inf": ASCII, so that é of one and of two code points differ."""
     row, edit = case
-    shown = [f"{name} = {_show(value)}" for name, value in itertools.islice(edit.items(), 3)]
-    more = [f"{len(edit) - 3} more columns so"] if len(edit) > 3 else []
-    return f"test row {row} with {', '.join([*shown, *more])}" if edit else f"test row {row}"
+    shown = ", ".join(f"{name} = {_show(value)}" for name, value in itertools.islice(edit.items(), 3))
+    more = f" and {len(edit) - 3} more columns" if len(edit) > 3 else ""
+    return f"test row {row} with {shown}{more}" if edit else f"test row {row}"
 
 
 def variants(known: str) -> list[str]:

@@ -55,8 +55,8 @@ def check_labels(
         wanted = labels(answers, config)
         wrong = np.flatnonzero(found != wanted)
         if len(wrong):
-            row = wrong[0]
-            reason = f"its label is {found[row]!r}, {reference}'s {wanted[row]!r} of {answers[row].tolist()}"
+            row = int(wrong[0])
+            reason = f"its label is {found.tolist()[row]!r}, {reference}'s {wanted.tolist()[row]!r} of {answers[row].tolist()}"
             where = f"{WHERE}, {question.describe(row)}"
             raise CheckFailed(where, f"{reason}; {len(wrong)} of {len(found)} rows are wrong", ACTION)
 

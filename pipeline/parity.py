@@ -135,7 +135,8 @@ def compare(
         bad = ~(difference <= limit) | flipped
         if bad.any():
             row = int(np.flatnonzero(bad)[difference[bad].argmax()])
-            extent = f"{bad.sum()} of {len(bad)} rows differ by more than {limit:g}, {flipped.sum()} in the label"
+            extent = f"{(difference > limit).sum()} of {len(bad)} rows differ by more than {limit:g}"
+            extent += f", {flipped.sum()} in the label" if found.shape[1] > 1 else ""
             reason = f"answers {found[row].tolist()}, {reference} answers {wanted[row].tolist()}; {extent}"
             raise CheckFailed(f"format '{name}', {question.describe(row)}", reason, _action(name))
         if difference.max(initial=0.0) > worst:
