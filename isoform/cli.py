@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
 def predict(options: argparse.Namespace) -> int:
     """Print a CSV for every row of a file: the label and the probability of each class, or the prediction."""
     from isoform import tables
-    from isoform.loading import labels, load
+    from isoform.labels import labels
+    from isoform.loading import load
 
     model = load(options.folder, format=options.format, trust_pickle=options.trust_pickle)
     rows = tables.read(options.rows, model.config.numeric, model.config.categorical)

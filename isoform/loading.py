@@ -10,6 +10,7 @@ from isoform import metadata as documents
 from isoform.errors import BadInput, CheckFailed, IsoformError
 from isoform.formats import FORMATS, FormatModule, open_format
 from isoform.integrity import open_verified
+from isoform.labels import labels
 from isoform.metadata import Config, Golden, Metadata
 from isoform.rows import Columns, Rows, canonical, count
 
@@ -36,7 +37,7 @@ class Model:
         return self._answer(rows)
 
     def predict(self, rows: Rows) -> np.ndarray:
-        """Return the most probable class of each row, [N], of equals the first; for a regression, float32 [N]."""
+        """Return the most probable class of each row, [N], of tied ones the first; for a regression, float32 [N]."""
         found = self._answer(rows)
         return labels(found, self.config) if self.config.task == "classification" else found[:, 0]
 
@@ -107,13 +108,6 @@ def answer(module: FormatModule, native: Any, columns: Columns, config: Config) 
     if not count(columns):
         return np.empty((0, config.width), dtype=np.float32)
     return module.infer(native, columns, config)
-
-
-def labels(probabilities: np.ndarray, config: Config) -> np.ndarray:
-    """Return the class of the largest probability of each row, the first of equals, as model.onnx does."""
-    classes: np.ndarray = np.asarray(config.classes)
-    found: np.ndarray = classes[probabilities.argmax(axis=1)]
-    return found
 
 
 def _entry(folder: Path, metadata: Metadata, name: str) -> bytes:

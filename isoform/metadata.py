@@ -54,6 +54,8 @@ class Parity:
     """Number of test rows compared at once."""
     batches: list[int]
     """Further batch sizes compared."""
+    hostile_rows: int
+    """Number of rows compared that were made to break exporters; `worst_row` is then the test row it was made from."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,8 @@ import numpy as np
 from isoform import metadata as documents
 from isoform.errors import BadInput, CheckFailed, IsoformError
 from isoform.formats import FORMATS, open_format
-from isoform.loading import answer, labels, parse_model, read_config, read_file, read_golden
+from isoform.labels import labels
+from isoform.loading import answer, parse_model, read_config, read_file, read_golden
 from isoform.metadata import Config, Golden, Metadata
 from isoform.rows import Columns, canonical
 

@@ -7,6 +7,7 @@ classes and the curves pool all (row, class) pairs.
 
 import numpy as np
 
+from isoform.labels import most_probable
 from pipeline import plots
 from pipeline.plots import POINTS
 
@@ -20,7 +21,7 @@ def scores(targets: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) 
     p = probabilities.astype(np.float64)
     classes = p.shape[1]
     rows = np.arange(len(targets))
-    predicted = probabilities.argmax(axis=1)
+    predicted = most_probable(probabilities)
     truth = np.eye(classes)[targets]
     log_loss = -np.log(np.maximum(p[rows, targets], np.finfo(np.float32).eps))
     squared = (p - truth) ** 2
@@ -68,7 +69,7 @@ def curves(targets: np.ndarray, probabilities: np.ndarray, class_names: list[str
         "roc": plots.table("roc", false_positive, true_positive),
         "precision_recall": plots.table("precision_recall", true_positive, precision),
         "calibration": plots.calibration(score, actual),
-        "confusion": _confusion(targets, probabilities.argmax(axis=1), class_names),
+        "confusion": _confusion(targets, most_probable(probabilities), class_names),
     }
 
 

@@ -16,6 +16,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 
 from isoform.errors import CheckFailed
 from isoform.formats.onnx import OUTPUT
+from isoform.labels import TIE
 from isoform.metadata import Config
 from pipeline.params import Onnx
 
@@ -114,17 +115,27 @@ def _empty(column: str, output: str, dtype: int) -> Iterator[NodeProto]:
 
 
 def _back(answer: str, config: Config) -> Iterator[NodeProto]:
-    """The label is the first of the largest probabilities, in every format alike."""
+    """The label is the first of the tied largest probabilities: `isoform.labels.most_probable`, node by node."""
     yield helper.make_node("Identity", [answer], [OUTPUT[config.task]])
     if config.task == "regression":
         return
-    yield helper.make_node("ArgMax", [answer], [f"{ANSWER}/index"], axis=1, keepdims=0)
+    yield helper.make_node("ReduceMax", [answer, f"{ANSWER}/axis"], [f"{ANSWER}/largest"], keepdims=1)
+    yield helper.make_node("Sub", [f"{ANSWER}/largest", f"{ANSWER}/tie"], [f"{ANSWER}/least"])
+    yield helper.make_node("GreaterOrEqual", [answer, f"{ANSWER}/least"], [f"{ANSWER}/is_tied"])
+    yield helper.make_node("Cast", [f"{ANSWER}/is_tied"], [f"{ANSWER}/tied"], to=TensorProto.FLOAT)
+    yield helper.make_node("ArgMax", [f"{ANSWER}/tied"], [f"{ANSWER}/index"], axis=1, keepdims=0)
     yield helper.make_node("Gather", [f"{ANSWER}/classes", f"{ANSWER}/index"], ["label"], axis=0)
 
 
 def _constants(config: Config) -> list[TensorProto]:
     classes = np.array(config.classes, dtype=object if str in map(type, config.classes) else None)
-    constants = [numpy_helper.from_array(classes, f"{ANSWER}/classes")] if config.classes else []
+    constants = []
+    if config.task == "classification":
+        constants += [
+            numpy_helper.from_array(classes, f"{ANSWER}/classes"),
+            numpy_helper.from_array(np.array(TIE, dtype=np.float32), f"{ANSWER}/tie"),
+            numpy_helper.from_array(np.array([1], dtype=np.int64), f"{ANSWER}/axis"),
+        ]
     if config.numeric:
         constants.append(numpy_helper.from_array(np.array(np.nan, dtype=np.float32), f"{ROWS}/nan"))
     if not config.numeric or not config.categorical:

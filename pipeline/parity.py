@@ -1,33 +1,51 @@
 """Compare what a format answers with what the reference answers, and refuse the first difference too many.
 
-Shapes: N rows, K classes.
+Shapes: N rows, K classes; in a regression K is 1 and the column is the prediction.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from isoform.errors import CheckFailed
-from isoform.formats import onnx as onnx_format
-from isoform.loading import labels
+from isoform.errors import CheckFailed, first_line
+from isoform.labels import most_probable
 from isoform.metadata import Config, Parity
 from isoform.rows import Columns, canonical, count, take
+from pipeline import hostile, jumps
 
 Answer = Callable[[Columns], np.ndarray]
-"""Canonical rows → float32 [N, K]."""
+"""Rows → float32 [N, K]; canonical rows, of model.onnx any it takes."""
 
 REFERENCE = {"sklearn": "joblib", "torch": "state_dict"}
 TOLERANCE = 1e-5
-"""Largest difference in probability allowed to a format that computes by itself."""
-HOSTILE_NUMBERS = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-45, -1e-45, 1e38, -1e38, 2.0**24 + 2, 0.1)
-HOSTILE_TEXTS = ("", "never seen in training", "Žluťoučký kůň ✈", "x" * 10_000)
+"""Largest difference allowed to a format that computes by itself."""
 EXACT = {"pickle", "full_model", "checkpoint", "safetensors"}
 """Formats that hold the reference's own object or tensors: not a bit may differ."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """Rows that every format is asked."""
+
+    rows: Columns
+    """Canonical."""
+    plain: Columns
+    """The same rows for model.onnx, which gets them without `canonical`: the row policy is in its graph."""
+    positions: np.ndarray
+    """The test row that each row is, or was made from, int64 [N]."""
+    size: int | None = None
+    """Rows asked at a time; None asks all at once."""
+    cases: Sequence[hostile.Case] | None = None
+    """What made the rows hostile."""
+
+    def describe(self, row: int) -> str:
+        """Name a row in an error."""
+        return hostile.describe(self.cases[row]) if self.cases else f"test row {self.positions[row]}"
+
+
 def tolerance(name: str) -> float:
-    """Return the largest difference in probability allowed to format `name`."""
+    """Return the largest difference allowed to format `name`."""
     return 0.0 if name in EXACT else TOLERANCE
 
 
@@ -37,98 +55,117 @@ def sample(columns: Columns, rows: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(have)[: min(rows, have)])
 
 
-def in_batches(answer: Answer, columns: Columns, size: int) -> np.ndarray:
-    """Return the answers to all rows, asked `size` at a time."""
+def in_batches(answer: Answer, columns: Columns, size: int | None) -> np.ndarray:
+    """Return the answers to all rows, asked `size` at a time, or at once."""
+    if size is None:
+        return answer(columns)
     starts = range(0, count(columns), size)
     return np.concatenate([answer(take(columns, slice(start, start + size))) for start in starts])
 
 
-def reference_answers(
-    answer: Answer, columns: Columns, picked: np.ndarray, batches: Sequence[int]
-) -> list[tuple[np.ndarray, np.ndarray, int | None]]:
-    """Ask the reference once: for all rows, then for the `picked` rows in each batch size.
+def held_out(columns: Columns, picked: np.ndarray, batches: Sequence[int]) -> list[Question]:
+    """Ask for all rows at once, then for the `picked` ones in each batch size, over again until one batch is full."""
+    questions = [Question(rows=columns, plain=columns, positions=np.arange(count(columns)))]
+    for size in batches:
+        positions = np.resize(picked, max(len(picked), size))
+        rows = take(columns, positions)
+        questions.append(Question(rows=rows, plain=rows, positions=positions, size=size))
+    return questions
 
-    Returns (positions [M], probabilities [M, K], batch size or None for all at once).
+
+def made_hostile(answer: Answer, columns: Columns, config: Config, seed: int) -> Question:
+    """Ask for rows made to break exporters, and for those on either side of where the reference's `answer` jumps."""
+    cases = hostile.cases(columns, config, sample(columns, hostile.ROWS, seed).tolist())
+    cases += jumps.cases(answer, columns, config.numeric, seed)
+    raw = hostile.raw_rows(columns, cases, config)
+    return Question(
+        rows=canonical(raw, config.numeric, config.categorical),
+        plain=hostile.plain_rows(raw, config),
+        positions=np.array([row for row, _ in cases]),
+        cases=cases,
+    )
+
+
+def ask(name: str, answer: Answer, question: Question) -> np.ndarray:
+    """Return format `name`'s answers, float32 [N, K].
+
+    Raises `CheckFailed` when it fails, and naming a row whose answer is not finite or, of several classes, no
+    distribution: every row with the right columns and types has an answer.
     """
-    few = take(columns, picked)
-    whole = (np.arange(count(columns)), answer(columns), None)
-    return [whole, *((picked, in_batches(answer, few, size), size) for size in batches)]
-
-
-def hostile_rows(columns: Columns, config: Config) -> Columns:
-    """Return raw rows made to part formats: float32 with NaN, ±inf, ±0, subnormal and huge numbers; odd texts."""
-    rows = len(HOSTILE_NUMBERS)
-    raw = {name: np.array(HOSTILE_NUMBERS, dtype=np.float32) for name in config.numeric}
-    for name in config.categorical:
-        texts = [columns[name][0], *HOSTILE_TEXTS]
-        raw[name] = np.array([texts[i % len(texts)] for i in range(rows)], dtype=object)
-    return raw
-
-
-def compare_hostile(answers: Mapping[str, Answer], columns: Columns, config: Config, reference: str, scale: float = 1.0) -> None:
-    """Compare every format on hostile rows; model.onnx gets them raw, because the row policy is in its graph."""
-    raw = hostile_rows(columns, config)
-    clean = canonical(raw, config.numeric, config.categorical)
-    expected = reference_answers(answers[reference], clean, np.arange(0), [])
-    for name, answer in answers.items():
-        compare(name, answer, raw if name == "onnx" else clean, expected, reference, what="hostile row", scale=scale)
-
-
-def check_graph_labels(session: Any, columns: Columns, probabilities: np.ndarray, config: Config) -> None:
-    """Raise `CheckFailed` when the graph's own `label` [N] is not the class of the largest probability [N, K]."""
-    found, wanted = onnx_format.predict(session, columns), labels(probabilities, config)
-    wrong = np.flatnonzero(found != wanted)
-    if len(wrong):
-        row = wrong[0]
-        reason = f"its label is {found[row]!r}, its most probable class {wanted[row]!r}; {len(wrong)} rows are wrong"
-        raise CheckFailed(f"format 'onnx', test row {row}", reason, "correct its exporter; nothing was published")
+    rows = question.plain if name == "onnx" else question.rows
+    try:
+        found = in_batches(answer, rows, question.size)
+    except Exception as error:  # each runtime has its own; the cause is kept for --debug
+        at = f"in batches of {question.size}" if question.size else "on all rows at once"
+        where = f", {question.describe(_failing(answer, rows))}" if question.cases else ""
+        raise CheckFailed(f"format '{name}'{where}", f"failed {at} ({first_line(error)[:200]})", _action(name)) from error
+    if found.ndim != 2 or len(found) != len(question.positions):
+        raise CheckFailed(f"format '{name}'", f"answers with shape {found.shape} to {count(rows)} rows", _action(name))
+    faults = {"which is not finite, though its columns and types are right": ~np.isfinite(found).all(axis=1)}
+    if found.shape[1] > 1:
+        sums = np.abs(found.sum(axis=1, dtype=np.float64) - 1) <= TOLERANCE
+        faults["which lie outside [0, 1] or do not sum to 1"] = ~(sums & (found >= 0).all(axis=1) & (found <= 1).all(axis=1))
+    for fault, bad in faults.items():
+        if bad.any():
+            row = int(bad.argmax())
+            reason = f"answers {found[row].tolist()}, {fault}; {bad.sum()} of {len(bad)} rows are so"
+            raise CheckFailed(f"format '{name}', {question.describe(row)}", reason, _action(name))
+    return found
 
 
 def compare(
-    name: str,
-    answer: Answer,
-    columns: Columns,
-    expected: Sequence[tuple[np.ndarray, np.ndarray, int | None]],
-    reference: str,
-    what: str = "test row",
-    scale: float = 1.0,
+    name: str, answer: Answer, questions: Sequence[Question], expected: Sequence[np.ndarray], reference: str, scale: float = 1.0
 ) -> Parity:
     """Ask format `name` what the reference was asked and return how far apart they are.
 
-    Raises `CheckFailed` naming the format, the row and both values when an answer is not finite, has
-    another shape, differs by more than the tolerance, or gives another label.
+    The difference is |found − expected| / max(scale, |expected|). Raises `CheckFailed` naming the format, the row and
+    both answers when one has another shape, differs by more than the tolerance, or gives another label.
     """
     limit, worst, worst_row = tolerance(name), 0.0, 0
-    for positions, wanted, size in expected:
-        rows = take(columns, positions) if size else columns
-        try:
-            found = in_batches(answer, rows, size) if size else answer(rows)
-        except Exception as error:
-            at = f"in batches of {size}" if size else "on all rows at once"
-            raise CheckFailed(f"format '{name}'", f"failed {at} ({error})", "correct its exporter") from error
+    for question, wanted in zip(questions, expected, strict=True):
+        found = ask(name, answer, question)
         if found.shape != wanted.shape:
-            raise CheckFailed(
-                f"format '{name}'", f"answers with shape {found.shape}, {reference} with {wanted.shape}", "correct its exporter"
-            )
+            reason = f"answers with shape {found.shape}, {reference} with {wanted.shape}"
+            raise CheckFailed(f"format '{name}'", reason, _action(name))
+        # As float64: a last bit must not vanish where a format may not differ by one.
         difference = (np.abs(found.astype(np.float64) - wanted) / np.maximum(scale, np.abs(wanted.astype(np.float64)))).max(
             axis=1
         )
-        # A NaN must not pass for a small difference.
-        bad = ~(difference <= limit) | (found.argmax(axis=1) != wanted.argmax(axis=1))
+        flipped = most_probable(found) != most_probable(wanted)
+        bad = ~(difference <= limit) | flipped
         if bad.any():
-            row = int(np.flatnonzero(bad)[np.nan_to_num(difference[bad], nan=np.inf).argmax()])
-            values = f"answers {found[row].tolist()}, {reference} answers {wanted[row].tolist()}"
-            extent = f"{bad.sum()} of {len(bad)} rows differ by more than {limit:g} or in the label"
-            action = "correct its exporter; nothing was published"
-            raise CheckFailed(f"format '{name}', {what} {positions[row]}", f"{values}; {extent}", action)
+            row = int(np.flatnonzero(bad)[difference[bad].argmax()])
+            extent = f"{(difference > limit).sum()} of {len(bad)} rows differ by more than {limit:g}"
+            extent += f", {flipped.sum()} in the label" if found.shape[1] > 1 else ""
+            reason = f"answers {found[row].tolist()}, {reference} answers {wanted[row].tolist()}; {extent}"
+            raise CheckFailed(f"format '{name}', {question.describe(row)}", reason, _action(name))
         if difference.max(initial=0.0) > worst:
-            worst, worst_row = float(difference.max()), int(positions[difference.argmax()])
+            worst, worst_row = float(difference.max()), int(question.positions[difference.argmax()])
     return Parity(
         reference=reference,
         tolerance=limit,
         max_difference=float(f"{worst:.3g}"),
         worst_row=worst_row,
         label_flips=0,
-        rows=count(columns),
-        batches=[size for _, _, size in expected if size],
+        rows=len(questions[0].positions),
+        batches=[question.size for question in questions if question.size],
+        hostile_rows=sum(len(question.cases) for question in questions if question.cases),
     )
+
+
+def _action(name: str) -> str:
+    culprit = "its preprocessing" if name in REFERENCE.values() else "its exporter"
+    return f"correct {culprit}; nothing was published"
+
+
+def _failing(answer: Answer, rows: Columns) -> int:
+    """Return a row on which `answer` fails, by halves."""
+    first, end = 0, count(rows)
+    while end - first > 1:
+        middle = (first + end) // 2
+        try:
+            answer(take(rows, slice(first, middle)))
+            first = middle
+        except Exception:  # whatever it was, it lies in this half
+            end = middle
+    return first

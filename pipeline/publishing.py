@@ -12,6 +12,7 @@ import numpy as np
 
 from isoform.formats.onnx import OUTPUT
 from isoform.integrity import sha256
+from isoform.labels import labels
 from isoform.metadata import Cell, Config, Data, Estimate, File, Golden, Metadata, Parity, Tensor, parse, to_json
 from isoform.rows import Columns, count, take
 from pipeline import environment, parity
@@ -51,7 +52,7 @@ def golden(columns: Columns, answers: np.ndarray, config: Config, scale: float) 
         scale=scale,
         columns=list(columns),
         rows=rows,
-        label=[config.classes[i] for i in answers.argmax(axis=1)] if classifies else None,
+        label=labels(answers, config).tolist() if classifies else None,
         probabilities=[[short(value) for value in row] for row in answers] if classifies else None,
         prediction=None if classifies else [short(value) for value in answers[:, 0]],
     )

@@ -18,7 +18,7 @@ from isoform.integrity import read_bytes, write_atomic
 from isoform.loading import answer, parse_model
 from isoform.metadata import Config, Estimate, Parity, to_json
 from isoform.rows import Columns
-from pipeline import configs, datasets, determinism, layout, metrics, params, parity, publishing
+from pipeline import configs, datasets, determinism, layout, metrics, onnx_contract, params, parity, publishing
 from pipeline.parity import Answer
 from pipeline.progress import progress
 from pipeline.publishing import FORMATS_OF, Kind
@@ -38,23 +38,25 @@ def validate(
 ) -> tuple[Answer, np.ndarray, dict[str, Parity]]:
     """Return the reference, its answers to all rows, float32 [N, K], and every other format's parity with it.
 
-    Raises `CheckFailed` at the first format that does not agree on the held-out rows, all at once and in small
-    batches, and on the hostile ones.
+    Raises `CheckFailed` at the first format that does not agree on the held-out rows, all at once and in batches,
+    and on the hostile ones, and when model.onnx does not keep its contract.
     """
+    onnx_contract.check_signature(natives["onnx"], config)
     answers: dict[str, Answer] = {
         name: partial(answer, open_format(name), native, config=config) for name, native in natives.items()
     }
     picked = parity.sample(columns, evaluation.parity_rows, seed)
-    expected = parity.reference_answers(answers[reference], columns, picked, evaluation.parity_batches)
+    questions = parity.held_out(columns, picked, evaluation.parity_batches)
+    questions.append(parity.made_hostile(answers[reference], columns, config, seed))
+    expected = [parity.ask(reference, answers[reference], question) for question in questions]
     parities = {}
     others = [name for name in answers if name != reference]
     for name in progress(others, "format", total=len(others)):
-        parities[name] = parity.compare(name, answers[name], columns, expected, reference, scale=scale)
+        parities[name] = parity.compare(name, answers[name], questions, expected, reference, scale=scale)
         log.info("%s agrees: largest difference %.1e", name, parities[name].max_difference)
-    parity.compare_hostile(answers, columns, config, reference, scale)
-    if config.task == "classification":
-        parity.check_graph_labels(natives["onnx"], columns, expected[0][1], config)
-    return answers[reference], expected[0][1], parities
+    onnx_contract.check_labels(natives["onnx"], questions, expected, config, reference)
+    onnx_contract.check_no_rows(natives["onnx"], columns)
+    return answers[reference], expected[0], parities
 
 
 def reload(kind: Kind, folder: Path, contents: Mapping[str, bytes], config: Config) -> dict[str, Any]:

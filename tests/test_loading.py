@@ -19,7 +19,7 @@ from isoform import load, metadata
 from isoform.errors import BadInput, CheckFailed
 from isoform.formats import FORMATS, open_format
 from isoform.integrity import sha256
-from isoform.loading import labels
+from isoform.labels import labels
 from isoform.rows import Columns
 
 SAFE_TORCH = ["onnx", "safetensors", "state_dict", "checkpoint"]
