@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 from isoform.errors import BadInput
 from isoform.integrity import read_bytes
 
-Label = int | str
+Label = bool | int | str
 Cell = float | str | None
 T = TypeVar("T")
 

@@ -71,6 +71,7 @@ def settings(table: str, **data: Any) -> dict[str, Any]:
             "source": "data/raw/table.parquet",
             "rows": 0,
             "test_share": 0.2,
+            "task": "classification",
             "target": "y",
             "numeric": [] if table == "categorical" else NUMERIC,
             "categorical": [] if table == "numeric" else CATEGORICAL,
