@@ -20,13 +20,11 @@ from isoform import errors, tables
 from isoform.errors import BadInput, printable
 from isoform.rows import MISSING_NUMBERS
 from pipeline.params import Task, name_problem
-from pipeline.target import is_missing, typed
+from pipeline.target import FEW_CLASSES, is_missing, typed
 
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CODE = re.compile(r"0[0-9]+")
 """A number would lose its first digit: a zip code, say."""
-FEW_CLASSES = 20
-"""More distinct integers than these are taken for a number to predict."""
 FEW_INTEGERS = range(3, 11)
 """So many distinct integers may be codes."""
 COMMENT_COLUMN = 34
@@ -153,9 +151,9 @@ def _is_number(cell: str) -> bool:
 
 
 def _is_date(cell: Any) -> bool:
-    return isinstance(cell, date | time | timedelta) or (
-        isinstance(cell, str) and tables.DATE.fullmatch(cell.strip()) is not None
-    )
+    if isinstance(cell, str):
+        return tables.DATE.fullmatch(cell.strip()) is not None
+    return isinstance(cell, date | time | timedelta)
 
 
 def _quote(cell: Any) -> str:

@@ -16,10 +16,9 @@ def sample(classes: np.ndarray, rows: int, seed: int) -> np.ndarray:
     """
     needed = int(np.minimum(np.bincount(classes), 2).sum())
     if rows < needed:
-        raise BadInput(
-            "params.yaml", f"data.rows is {rows}, and two rows of each class are {needed}", "raise it, or give 0 for all"
-        )
-    draws = np.random.default_rng(seed).random(len(classes))
+        reason = f"data.rows is {rows}, two rows of each class are {needed}"
+        raise BadInput("params.yaml", reason, "raise it, or give 0 for all")
+    draws = np.random.default_rng([seed, 0]).random(len(classes))
     order = np.lexsort((draws, _rank(classes, draws) >= 2))
     return np.sort(order[:rows])
 

@@ -20,6 +20,8 @@ from pipeline.params import Data
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 """The one way to write an integer in a CSV; a label written otherwise is text."""
 BOOLEANS = (("false", "true"), ("False", "True"), ("FALSE", "TRUE"))
+FEW_CLASSES = 20
+"""More distinct numbers than these are more likely a quantity."""
 MOST_CLASSES = 1000
 REGRESSION = "set data.task: regression if it is a number to predict"
 
@@ -94,7 +96,7 @@ def _whole(cells: Sequence[Any], data: Data) -> np.ndarray:
     if fraction is not None:
         action = f"{REGRESSION}; give classes as integers or text"
         raise BadInput(data.source, f"'{data.target}' holds fractions, such as {fraction}", action)
-    if any(abs(cell) >= (2**63 if type(cell) is int else 2**53) for cell in cells):
+    if not all(-(2**63) <= cell < 2**63 if type(cell) is int else abs(cell) < 2**53 for cell in cells):
         raise BadInput(data.source, f"'{data.target}' holds integers beyond 64 bits", "give classes as smaller integers or text")
     return np.array(list(map(int, cells)), dtype=np.int64)
 
@@ -110,7 +112,8 @@ def _check_classes(rows: Counter[Any], data: Data) -> None:
     if single:
         others = f", and {len(single) - 1} more classes" if len(single) > 1 else ""
         reason = f"'{data.target}' has one row of the class {single[0]!r}{others}"
-        raise BadInput(data.source, reason, "give two or more of each: one to train on, one to hold out; or drop it")
+        action = "give two or more of each: one to train on, one to hold out; or drop it"
+        raise BadInput(data.source, reason, f"{action}; or {REGRESSION}" if count > FEW_CLASSES else action)
 
 
 def _numbers(cells: Any, data: Data) -> np.ndarray:
@@ -126,7 +129,6 @@ def _numbers(cells: Any, data: Data) -> np.ndarray:
         reason = f"row {row}: '{data.target}' is {numbers[row]}, infinite or beyond float32"
         raise BadInput(data.source, reason, "drop that row, or scale the target")
     if len(np.unique(predictable)) < 2:
-        raise BadInput(
-            data.source, f"'{data.target}' has fewer than two distinct values (as float32)", "give a target that varies"
-        )
+        reason = f"'{data.target}' has fewer than two distinct values, rounded to float32"
+        raise BadInput(data.source, reason, "give a target that varies")
     return numbers
