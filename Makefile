@@ -11,7 +11,7 @@ QUICK ?=
 N ?= 50
 SEED ?= 1
 
-.PHONY: help env run test lint types stale reproduce reproduce-elsewhere tables crash-test benchmark lock keep schema clean
+.PHONY: help env run test lint types stale reproduce reproduce-elsewhere tables crash-test benchmark propose lock keep schema clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 21
 
@@ -51,6 +51,9 @@ crash-test: $(VENV)/.run ## Kill the pipeline N times (50) at moments drawn from
 
 benchmark: $(VENV)/.test ## Measure, side by side, the ratios that README.md quotes
 	python -m benchmarks.run
+
+propose: $(VENV)/.run ## Print the section `data:` of params.yaml for a table (FILE=data/raw/mine.csv TARGET=column)
+	@python -m pipeline.proposal "$$FILE" "$$TARGET"
 
 keep: $(VENV)/.run ## Point Git at the binaries of versions that params.yaml has left; before committing a version bump
 	python -m pipeline.keep

@@ -20,8 +20,23 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}$")]
 Timestamp = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Positive = Annotated[int, Field(gt=0)]
-RESERVED = {"label", "probabilities", "prediction"}
+OUTPUTS = {"classification": ("label", "probabilities"), "regression": ("prediction",)}
 """The outputs of model.onnx; no input may have such a name."""
+
+
+def name_problem(name: str, task: Task) -> str | None:
+    """Return why a column of that name cannot be an input, None when it can."""
+    if not name or name.startswith("/"):
+        return "such names are the graph's own"
+    if name in OUTPUTS[task]:
+        return "an output of the model is called so"
+    return _unreadable(name)
+
+
+def _unreadable(name: str) -> str | None:
+    if "\0" in name or any("\ud800" <= letter <= "\udfff" for letter in name):
+        return "NUL and lone surrogates are no text"
+    return "DVC would read U+0085 as a space" if "\x85" in name else None
 
 
 class Section(BaseModel):
@@ -31,13 +46,14 @@ class Section(BaseModel):
 
 
 class Data(Section):
-    task: Task
     source: str
     """The shipped flights' folder, or a CSV or Parquet file under data/raw."""
     rows: Annotated[int, Field(ge=0)]
     """Cap on the rows, by a seeded sample; 0 takes all."""
     test_share: Annotated[float, Field(gt=0, lt=1)]
+    task: Task
     target: str
+    """Labels of classes (text, integers, booleans), or the numbers to predict."""
     numeric: list[str]
     categorical: list[str]
 
@@ -47,11 +63,11 @@ class Data(Section):
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"{', '.join(repeated)} stands more than once in target, numeric and categorical")
-        inputs = {*self.numeric, *self.categorical}
-        if odd := sorted(name for name in inputs if not name or name.startswith("/")):
-            raise ValueError(f"a column may not be called {odd[0]!r}: such names are the graph's own")
-        if RESERVED & inputs:
-            raise ValueError(f"a column may not be called {' or '.join(sorted(RESERVED))}: the outputs are")
+        problems = {name: name_problem(name, self.task) for name in [*self.numeric, *self.categorical]}
+        problems[self.target] = _unreadable(self.target)
+        for name, problem in problems.items():
+            if problem:
+                raise ValueError(f"a column may not be called {name!r}: {problem}")
         if not self.numeric and not self.categorical:
             raise ValueError("numeric and categorical are both empty")
         return self

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from isoform.integrity import write_atomic
-from isoform.metadata import to_json
+from isoform.metadata import Label, to_json
 from isoform.rows import Columns
 from pipeline import datasets, layout
 from pipeline.datasets import Schema
@@ -20,23 +20,27 @@ from stages import run
 
 
 def describe(schema: Schema, train: tuple[Columns, np.ndarray], test: tuple[Columns, np.ndarray]) -> dict[str, Any]:
-    """Return columns, types, categories, classes, rows and hashes; statistics are those of the training rows."""
+    """Return columns, types, categories, classes (or the target's range), rows and hashes; the statistics of training rows."""
     columns = train[0]
+    targets = {"train": train[1], "test": test[1]}
+    classes = {_spelt(label): {part: int((t == label).sum()) for part, t in targets.items()} for label in schema.classes}
     return {
         "source": schema.source,
+        "task": schema.task,
         "target": schema.target,
         "rows": {"train": schema.train_rows, "test": schema.test_rows},
         "sha256": {"train": schema.train_sha256, "test": schema.test_sha256},
-        "classes": {
-            str(label): {part: int((labels == label).sum()) for part, labels in (("train", train[1]), ("test", test[1]))}
-            for label in schema.classes
-        },
+        **({"classes": classes} if classes else {"target_values": {part: _numeric(t) for part, t in targets.items()}}),
         "numeric": {name: _numeric(columns[name]) for name in schema.numeric},
         "categorical": {
             name: {"dtype": "string", "missing": int((columns[name] == "").sum()), "categories": schema.categories[name]}
             for name in schema.categorical
         },
     }
+
+
+def _spelt(label: Label) -> str:
+    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 def _numeric(values: np.ndarray) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ from isoform.rows import Columns, canonical
 from pipeline import datasets, layout, params
 from pipeline.datasets import Schema
 from pipeline.publishing import FORMATS_OF
-from stages import convert_safetensors, export_onnx, prepare, train_sklearn, train_torch, validate
+from stages import convert_safetensors, describe, export_onnx, prepare, train_sklearn, train_torch, validate
 
 REPOSITORY = Path(__file__).parent.parent
 SEED = 7
@@ -68,10 +69,10 @@ def settings(table: str, **data: Any) -> dict[str, Any]:
         "threads": THREADS,
         "device": "cpu",
         "data": {
-            "task": "classification",
             "source": "data/raw/table.parquet",
             "rows": 0,
             "test_share": 0.2,
+            "task": "classification",
             "target": "y",
             "numeric": [] if table == "categorical" else NUMERIC,
             "categorical": [] if table == "numeric" else CATEGORICAL,
@@ -173,6 +174,15 @@ def start(root: Path, table: str, content: pd.DataFrame | None = None, **data: A
     workspace = Workspace(root)
     workspace.write_params(settings(table, **data))
     return workspace
+
+
+def prepared(workspace: Workspace) -> dict[str, Any]:
+    """Run the stages prepare and describe, and return data/summary.json."""
+    workspace.prepare()
+    with workspace.inside():
+        describe.main()
+    summary: dict[str, Any] = json.loads((workspace.root / layout.SUMMARY).read_text())
+    return summary
 
 
 def publish_all(root: Path, table: str) -> Workspace:

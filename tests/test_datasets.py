@@ -1,6 +1,9 @@
-"""pipeline.datasets and stages.prepare: a seeded, stratified split, and nothing learnt from held-out rows."""
+"""pipeline.datasets, stages.prepare and stages.describe: a seeded split, and nothing learnt from held-out rows."""
 
 import dataclasses
+import json
+import math
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +13,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from builders import MODELS, SEED, Workspace
+from hypothesis import given
+from hypothesis import strategies as st
 
-from isoform.errors import BadInput, CheckFailed
+from isoform.errors import CheckFailed
 from isoform.formats import FORMATS
+from isoform.rows import canonical
 from pipeline import datasets, layout
 from pipeline.params import Data
 from stages import prepare
+from stages.prepare import Part
 
 
 def data(**changes: Any) -> Data:
@@ -27,13 +34,19 @@ def numbered(rows: int = 100) -> pd.DataFrame:
     return builders.frame("mixed", rows).assign(n0=np.arange(rows, dtype=np.float64))
 
 
+def split(table: pd.DataFrame, seed: int = SEED, **changes: Any) -> tuple[Part, Part]:
+    settings = data(**changes)
+    return prepare.split(canonical(table, settings.numeric, settings.categorical), table["y"].to_numpy(), settings, seed)
+
+
 def split_positions(table: pd.DataFrame, **changes: Any) -> tuple[list[int], list[int]]:
-    (train, _), (test, _) = datasets.split(table, data(**changes), SEED)
+    (train, _), (test, _) = split(table, **changes)
     return train["n0"].astype(int).tolist(), test["n0"].astype(int).tolist()
 
 
-def test_every_row_is_in_exactly_one_part() -> None:
-    train, test = split_positions(numbered())
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_every_row_is_in_exactly_one_part(task: str) -> None:
+    train, test = split_positions(numbered(), task=task)
     assert not set(train) & set(test)
     assert sorted([*train, *test]) == list(range(100))
     assert len(test) == 20
@@ -45,16 +58,22 @@ def test_each_part_keeps_the_order_of_the_table() -> None:
     assert test == sorted(test)
 
 
+def test_rows_keep_their_target() -> None:
+    table = numbered().assign(y=np.arange(100) * 0.5)
+    for columns, target in split(table, task="regression", rows=50):
+        assert (columns["n0"] * 0.5).tolist() == target.tolist()
+
+
 def test_the_split_depends_on_the_seed_and_on_nothing_else() -> None:
     table = numbered()
     assert split_positions(table) == split_positions(table)
-    other = datasets.split(table, data(), SEED + 1)
+    other = split(table, SEED + 1)
     assert other[1][0]["n0"].astype(int).tolist() != split_positions(table)[1]
 
 
 def test_both_parts_have_the_classes_in_the_same_shares() -> None:
     table = numbered(200).assign(y=[0] * 150 + [1] * 50)
-    (_, train), (_, test) = datasets.split(table, data(), SEED)
+    (_, train), (_, test) = split(table)
     assert train.mean() == test.mean() == 0.25
 
 
@@ -65,64 +84,17 @@ def test_a_cap_takes_that_many_rows_in_order() -> None:
     assert split_positions(numbered(), rows=500) == split_positions(numbered())
 
 
-def test_features_are_canonical_in_both_parts() -> None:
-    table = numbered().assign(n1=np.inf, c1=None)
-    for columns, labels in datasets.split(table, data(), SEED):
-        assert np.isnan(columns["n1"]).all()
-        assert set(columns["c1"]) == {""}
-        assert columns["n0"].dtype == np.float32
-        assert labels.dtype == np.int64
-
-
-@pytest.mark.parametrize(
-    ("labels", "expected"),
-    [
-        ([True, False] * 50, {0, 1}),
-        ([1.0, 2.0] * 50, {1, 2}),
-        (["yes", "no"] * 50, {"no", "yes"}),
-        (pd.Categorical(["b", "a"] * 50), {"a", "b"}),
-        (np.array([3, 200] * 50, dtype=np.uint8), {3, 200}),
-    ],
-)
-def test_labels_are_whole_numbers_or_text(labels: Any, expected: set[Any]) -> None:
-    (_, train), _ = datasets.split(numbered().assign(y=labels), data(), SEED)
-    assert set(train.tolist()) == expected
-
-
-@pytest.mark.parametrize(
-    ("labels", "complaint"),
-    [
-        ([0, 1] * 49 + [None, 1], "has no 'y' in 1 rows, the first is 98; drop those rows"),
-        ([0.5, 1.0] * 50, "'y' holds fractions"),
-        ([0.0, np.inf] * 50, "'y' "),
-        ([1] * 100, "'y' has fewer than two classes"),
-        ([0] * 99 + [1], "cannot be split"),
-        ([0, "a"] * 50, "'y'"),
-    ],
-)
-def test_labels_that_are_no_classes_are_refused(labels: list[Any], complaint: str) -> None:
-    with pytest.raises(BadInput, match=complaint):
-        datasets.split(numbered().assign(y=labels), data(), SEED)
-
-
-@pytest.mark.parametrize("column", ["y", "n1", "c0"])
-def test_a_missing_column_is_named(column: str) -> None:
-    with pytest.raises(BadInput, match=f"has no column '{column}'; it has: "):
-        datasets.split(numbered().drop(columns=column), data(), SEED)
-
-
-@pytest.mark.parametrize(("column", "cell"), [("n1", "text"), ("c0", 5), ("c0", "a\0b")])
-def test_a_cell_of_another_type_names_its_column(column: str, cell: Any) -> None:
-    table = numbered().astype({column: object})
-    table.loc[7, column] = cell
-    with pytest.raises(BadInput, match=f"column '{column}', row 7"):
-        datasets.split(table, data(), SEED)
+def test_a_cap_keeps_every_class_in_both_parts() -> None:
+    table = numbered(400).assign(y=[f"class {max(i - 350, 0) // 10}" for i in range(400)])
+    (_, train), (_, test) = split(table, rows=20)
+    assert len(train) + len(test) == 20
+    assert set(train) == set(test) == set(table["y"])
 
 
 def altered_held_out(root: Path, plain: Workspace) -> Workspace:
     """Return a workspace whose table differs from the plain one's in its held-out rows alone, and there wildly."""
     table = builders.frame("mixed")
-    (_, _), (test, _) = datasets.split(table.assign(n0=np.arange(len(table))), plain.read_params().data, SEED)
+    _, (test, _) = split(table.assign(n0=np.arange(len(table), dtype=float)))
     held_out = test["n0"].astype(int)
     table.loc[held_out, ["n0", "n1", "n3"]] = 1e9
     table.loc[held_out, "n2"] = np.nan
@@ -154,12 +126,12 @@ def test_prepared_parts_share_no_row(published: Callable[[str], Workspace]) -> N
 
 def test_categories_and_classes_are_those_of_the_training_rows_sorted() -> None:
     table = numbered()
-    (_, _), (test, _) = split = datasets.split(table, data(), SEED)
-    table.loc[test["n0"].astype(int), "c1"] = "held out"
-    split = datasets.split(table, data(), SEED)
-    _, _, schema = prepare.prepare(data(), *split)
-    assert "held out" in set(split[1][0]["c1"])
-    assert schema.categories["c1"] == sorted(set(split[0][0]["c1"]))
+    _, (held_out, _) = split(table)
+    table.loc[held_out["n0"].astype(int), "c1"] = "held out"
+    train, test = split(table)
+    _, _, schema = prepare.prepare(data(), train, test)
+    assert "held out" in set(test[0]["c1"])
+    assert schema.categories["c1"] == sorted(set(train[0]["c1"]))
     assert schema.classes == [0, 1]
 
 
@@ -172,7 +144,7 @@ def test_preparing_twice_gives_the_same_bytes(published: Callable[[str], Workspa
 
 def test_prepared_rows_read_back_as_they_were_split(published: Callable[[str], Workspace]) -> None:
     workspace = published("mixed")
-    (train, labels), _ = datasets.split(builders.frame("mixed"), workspace.read_params().data, SEED)
+    (train, labels), _ = split(builders.frame("mixed"))
     found, found_labels = workspace.train_rows()
     assert {name: column.tobytes() for name, column in found.items() if name in builders.NUMERIC} == {
         name: train[name].tobytes() for name in builders.NUMERIC
@@ -197,47 +169,46 @@ def test_class_indices_are_positions_in_the_classes(published: Callable[[str], W
     assert datasets.class_indices(np.array(["yes", "no", "perhaps"], dtype=object), schema).tolist() == [2, 0, 1]
 
 
-def source(tmp_path: Path, name: str, content: bytes = b"") -> Data:
-    (tmp_path / name).write_bytes(content)
-    return data(source=str(tmp_path / name))
+@given(st.lists(st.floats(-1e30, 1e30), min_size=1, max_size=30))
+def test_the_scale_is_the_standard_deviation_and_never_zero(numbers: list[float]) -> None:
+    scale = prepare.scale(numbers)
+    assert scale > 0
+    assert scale == pytest.approx(statistics.pstdev(numbers), rel=1e-9) or math.isclose(scale, 1.0)
 
 
-def test_csv_and_parquet_give_the_same_rows(tmp_path: Path) -> None:
-    table = builders.frame("mixed")
-    table.to_csv(tmp_path / "table.csv", index=False)
-    table.to_parquet(tmp_path / "table.parquet")
-    parts = [
-        datasets.split(datasets.read_source(data(source=str(tmp_path / f"table.{kind}"))), data(), SEED)
-        for kind in ("csv", "parquet")
-    ]
-    for (found, labels), (expected, expected_labels) in zip(*parts, strict=True):
-        assert labels.tolist() == expected_labels.tolist()
-        for name in found:
-            assert pd.Series(found[name]).equals(pd.Series(expected[name])), name
+def test_the_scale_is_that_of_the_training_rows(tmp_path: Path) -> None:
+    table = numbered().assign(y=np.random.default_rng(1).normal(5.0, 3.0, 100))
+    workspace = builders.start(tmp_path, "mixed", table, task="regression")
+    workspace.prepare()
+    schema, (_, target) = workspace.schema(), workspace.train_rows()
+    assert target.dtype == np.float64
+    assert schema.target_scale == pytest.approx(float(target.std()), rel=1e-12)
+    assert (schema.task, schema.classes) == ("regression", [])
 
 
-def test_in_csv_na_is_a_missing_number_and_a_text(tmp_path: Path) -> None:
-    content = "n0,n1,n2,n3,c0,c1,y\nNA,nan,,null,NA,nan,NA\n1,2,3,4,007,,0\n"
-    table = datasets.read_source(source(tmp_path, "table.csv", content.encode()))
-    assert table.loc[0, builders.NUMERIC].isna().all()
-    assert table["c0"].tolist() == ["NA", "007"]
-    assert table["c1"].tolist() == ["nan", ""]
-    assert table["y"].tolist() == ["NA", "0"]
+def test_a_regression_is_described_by_the_range_of_its_target(tmp_path: Path) -> None:
+    table = numbered().assign(y=np.arange(100) / 4)
+    summary = builders.prepared(builders.start(tmp_path, "mixed", table, task="regression"))
+    assert "classes" not in summary
+    assert summary["task"] == "regression"
+    parts = summary["target_values"]
+    assert set(parts) == {"train", "test"}
+    assert parts["train"]["dtype"] == "float64"
+    assert parts["train"]["missing"] == parts["test"]["missing"] == 0
+    assert min(part["min"] for part in parts.values()) == 0.0
+    assert max(part["max"] for part in parts.values()) == 24.75
 
 
-@pytest.mark.parametrize("name", ["table.txt", "table", "table.csv.gz"])
-def test_a_source_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadInput, match=r"params\.yaml: data\.source is"):
-        datasets.read_source(source(tmp_path, name))
+def test_classes_are_described_by_their_rows_in_each_part(published: Callable[[str], Workspace], tmp_path: Path) -> None:
+    table = numbered().assign(y=["no"] * 75 + ["ano"] * 25)
+    summary = builders.prepared(builders.start(tmp_path, "mixed", table))
+    assert summary["classes"] == {"ano": {"train": 20, "test": 5}, "no": {"train": 60, "test": 15}}
+    assert "target_values" not in summary
+    assert json.loads((tmp_path / layout.SCHEMA).read_text())["task"] == "classification"
 
 
-@pytest.mark.parametrize("name", ["table.csv", "table.parquet"])
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\0\0", b'n0,y\n1,"2\n', b"a,b\n1,2,3\n1\n\n4,5,6,7\n"])
-def test_a_source_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: bytes) -> None:
-    with pytest.raises(BadInput, match="table"):
-        datasets.read_source(source(tmp_path, name, content))
-
-
-def test_a_missing_source_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="no such file"):
-        datasets.read_source(data(source=str(tmp_path / "absent.csv")))
+def test_prepare_needs_no_scikit_learn(tmp_path: Path) -> None:
+    workspace = builders.start(tmp_path, "mixed")
+    code = "import sys; from stages import prepare; prepare.main(); print({'sklearn', 'torch'} & sys.modules.keys())"
+    done = builders.python("-c", code, cwd=workspace.root)
+    assert done.stdout.strip() == "set()", done.stderr

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 from builders import REPOSITORY, settings
+from hypothesis import given
+from hypothesis import strategies as st
 
 from isoform.errors import BadInput
 from pipeline import params
@@ -90,8 +92,22 @@ def test_hyperparameters_keep_their_type(tmp_path: Path, written: str, value: An
         ("created_at: '2026-01-02T03:04:05Z'", "created_at: yesterday", "models.sklearn.forest.created_at is 'yesterday'"),
         ("  - n3", "  - n0", "n0 stands more than once"),
         ("target: y", "target: n0", "n0 stands more than once"),
-        ("- n0", "- label", "data: .*a column may not be called label or prediction or probabilities"),
-        ("  - n3", "  - probabilities", "data: .*a column may not be called label or prediction or probabilities"),
+        ("- n0", "- label", "data: .*a column may not be called 'label': an output of the model is called so"),
+        ("  - n3", "  - probabilities", "data: .*a column may not be called 'probabilities': an output"),
+        ("- n0", '- ""', "data: .*a column may not be called '': such names are the graph's own"),
+        ("- c1", "- /x", "data: .*a column may not be called '/x': such names are the graph's own"),
+        ("- c1", r'- "a\0"', r"data: .*a column may not be called 'a\\x00': NUL and lone surrogates are no text"),
+        ("- n0", r'- "\ud800"', r"data: .*a column may not be called '\\ud800': NUL and lone surrogates are no text"),
+        ("- n0", r'- "a\x85b"', r"data: .*a column may not be called 'a\\x85b': DVC would read U\+0085 as a space"),
+        ("target: y", r'target: "\0"', r"data: .*a column may not be called '\\x00'"),
+        ("- n0", "- 1e3", "data.numeric.0 is 1000.0"),
+        ("task: classification", "", "data.task"),
+        (
+            "task: classification",
+            "task: clustering",
+            "data.task is 'clustering': Input should be 'classification' or 'regression'",
+        ),
+        ("task: classification", "task: true", "data.task is True"),
         ("    forest:", "    ../x:", "models.sklearn"),
         ("    forest:", "    Forest:", "models.sklearn"),
         ("    network:", "    forest:", "forest stands under both sklearn and torch"),
@@ -123,6 +139,25 @@ def test_a_table_without_columns_is_refused_but_one_kind_is_enough(tmp_path: Pat
     assert "numeric and categorical are both empty" in refused(tmp_path, settings("mixed", numeric=[], categorical=[]))
     assert load(tmp_path, settings("mixed", numeric=[])).data.categorical
     assert load(tmp_path, settings("mixed", categorical=[])).data.numeric
+
+
+@pytest.mark.parametrize(("task", "taken"), [("classification", {"label", "probabilities"}), ("regression", {"prediction"})])
+def test_only_the_outputs_of_the_task_are_taken_as_names(tmp_path: Path, task: str, taken: set[str]) -> None:
+    for name in ("label", "probabilities", "prediction"):
+        content = settings("mixed", numeric=[name], task=task)
+        if name in taken:
+            assert f"a column may not be called '{name}'" in refused(tmp_path, content)
+        else:
+            assert load(tmp_path, content).data.numeric == [name]
+    assert load(tmp_path, settings("mixed", task=task, target="label")).data.target == "label"
+
+
+@given(st.text(min_size=1, max_size=8))
+def test_dvc_records_the_same_names_as_are_read(name: str) -> None:
+    from dvc.utils.serialize import dumps_yaml, parse_yaml
+
+    if params.name_problem(name, "classification") is None:
+        assert parse_yaml(dumps_yaml({"numeric": [name]}), "dvc.lock")["numeric"] == [name]
 
 
 def test_a_python_tag_is_refused_and_not_run(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from isoform.errors import BadInput
 from isoform.rows import MISSING_NUMBERS, canonical
-from isoform.tables import read
+from isoform.tables import names, read
 
 NUMBERS, TEXTS = [1.5, None, -2.0, 0.0], ["a", "", 'with "quotes", commas\nand lines', "日本\u2028語"]
 
@@ -76,7 +76,7 @@ def test_any_text_survives_csv(texts: list[str]) -> None:
 
     stream = io.StringIO(newline="")
     csv.writer(stream).writerows([["t"], *([text] for text in texts)])
-    assert _read_csv(Path("rows.csv"), stream.getvalue().encode(), [], ["t"]) == {"t": texts}
+    assert _read_csv(Path("rows.csv"), stream.getvalue().encode(), [], ["t"], []) == {"t": texts}
 
 
 @pytest.mark.parametrize("cell", MISSING_NUMBERS)
@@ -84,6 +84,39 @@ def test_every_spelling_of_a_missing_number_is_missing(tmp_path: Path, cell: str
     found = read(write(tmp_path / "rows.csv", f"n,m\n{cell},1\n"), ["n", "m"], [])
     assert math.isnan(found["n"][0])
     assert found["m"] == [1.0]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_booleans_in_a_numeric_column_count_one_and_nought(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"rows{suffix}"
+    if suffix == ".csv":
+        write(path, "n\nTrue\nfalse\n\nTRUE\n")
+    elif suffix == ".jsonl":
+        write(path, '{"n": true}\n{"n": false}\n{"n": true}')
+    else:
+        parquet(path, n=pa.array([True, False, True]))
+    assert canonical(read(path, ["n"], []), ["n"], [])["n"].tolist() == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_plain_columns_come_as_the_file_has_them(tmp_path: Path, suffix: str) -> None:
+    path = written(tmp_path, suffix)
+    expected: list[Any] = ["1.5", "", "-2.0", "0.0"] if suffix == ".csv" else NUMBERS
+    assert read(path, [], [], ["n", "t"]) == {"n": expected, "t": TEXTS}
+    assert set(read(path, [], ["t"], ["n"])) == {"n", "t"}
+
+
+def test_the_names_of_columns_are_read_in_order(tmp_path: Path) -> None:
+    for suffix in (".csv", ".parquet"):
+        assert names(written(tmp_path, suffix)) == ["extra", "t", "n"]
+    assert names(write(tmp_path / "quoted.csv", '\ufeff"a,\n""b""",a\n')) == ['a,\n"b"', "a"]
+    assert names(write(tmp_path / "empty.csv", "")) == []
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv", "rows.parquet"])
+def test_names_that_cannot_be_read_are_one_line(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match="rows"):
+        names(write(tmp_path / name, b'"\xff'))
 
 
 def test_a_text_spelt_as_a_missing_number_stays_text(tmp_path: Path) -> None:
@@ -108,6 +141,7 @@ def test_common_kinds_of_csv_are_read(tmp_path: Path, text: str) -> None:
         ("n,t\n1,a,b\n", "line 2 has 3 cells"),
         ("n,t\n1,a\none,b\n", "line 3: 'n' is 'one'; give a number or nothing"),
         ("n,t\n1_000,b\n", "line 2: 'n' is '1_000'"),
+        ("n,t\n2013-01-02,b\n", "line 2: 'n' is '2013-01-02', a date; turn the column into numbers first"),
         ('n,t\n1,"a\n', "line 2: unexpected end of data"),
         ('n,t\n1,"a"b\n', "line 2: "),
         ("n,t\n1," + "a" * 200_000 + "\n", "line 2: field larger than field limit"),
@@ -153,7 +187,7 @@ def test_a_parquet_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
 
 def test_dictionary_encoded_text_is_text(tmp_path: Path) -> None:
     path = parquet(tmp_path / "rows.parquet", t=pa.array(["a", None]).dictionary_encode())
-    assert read(path, [], ["t"]) == {"t": ["a", None]}
+    assert read(path, [], ["t"])["t"].tolist() == ["a", None]
 
 
 def test_damaged_parquet_is_read_or_refused_and_raises_nothing_else(tmp_path: Path) -> None:
