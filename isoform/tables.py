@@ -51,10 +51,17 @@ def names(path: Path) -> list[str]:
 
 def number(cell: str) -> float:
     """Return the number that a cell of a text file is, NaN when it is missing; raises `ValueError` when it is neither."""
+    word = WORDS.get(cell)
+    if word is not None:
+        return word
     if "_" in cell or not cell.isascii():  # float() reads 1_000 as a thousand, and full-width digits; no other tool does
         raise ValueError(cell)
-    word = cell.strip()
-    return WORDS[word] if word in WORDS else float(word)
+    try:
+        return float(cell)
+    except ValueError:
+        if cell.strip() in WORDS:  # float() overlooks spaces too
+            return WORDS[cell.strip()]
+        raise
 
 
 def _decode(path: Path, data: bytes) -> str:
@@ -69,41 +76,43 @@ def _read_csv(
     path: Path, data: bytes, numeric: Sequence[str], categorical: Sequence[str], plain: Sequence[str]
 ) -> dict[str, Any]:
     reader = csv.reader(io.StringIO(_decode(path, data), newline=""), strict=True)
-    texts = [*categorical, *plain]
     try:
         header = next(reader, [])
-        position = {name: _position(path, header, name) for name in [*numeric, *texts]}
+        position = {name: _position(path, header, name) for name in [*numeric, *categorical, *plain]}
         columns: dict[str, list[Any]] = {name: [] for name in position}
+        numbers = [(name, columns[name], position[name]) for name in numeric]
+        texts = [(columns[name], position[name]) for name in [*categorical, *plain]]
         for row in reader:
             if not row:
                 continue  # a blank line, most often the last one
             if len(row) != len(header):
-                raise BadInput(
-                    path, f"line {reader.line_num} has {len(row)} cells, the header has {len(header)}", "quote commas in text"
-                )
-            for name in numeric:
-                columns[name].append(_parse(path, reader.line_num, name, row[position[name]]))
-            for name in texts:
-                columns[name].append(row[position[name]])
+                reason = f"line {reader.line_num} has {len(row)} cells, the header has {len(header)}"
+                raise BadInput(path, reason, "quote commas in text")
+            for name, column, i in numbers:
+                try:
+                    column.append(number(row[i]))
+                except ValueError:
+                    raise _no_number(path, reader.line_num, name, row[i]) from None
+            for column, i in texts:
+                column.append(row[i])
     except csv.Error as error:
         raise BadInput(path, f"line {reader.line_num}: {error}", "give well-formed CSV") from None
     return columns
 
 
 def _position(path: Path, header: list[str], name: str) -> int:
-    if header.count(name) != 1:
-        reason = f"has no column '{name}'" if name not in header else f"has column '{name}' {header.count(name)} times"
-        raise BadInput(path, reason, f"its columns are: {', '.join(header)[:300] or 'none'}")
-    return header.index(name)
+    if header.count(name) == 1:
+        return header.index(name)
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        raise BadInput(path, f"has no column '{name}', its header is {header[0][:300]!r}", "separate the cells by commas")
+    reason = f"has no column '{name}'" if name not in header else f"has column '{name}' {header.count(name)} times"
+    raise BadInput(path, reason, f"its columns are: {', '.join(header)[:300] or 'none'}")
 
 
-def _parse(path: Path, line: int, name: str, cell: str) -> float:
-    try:
-        return number(cell)
-    except ValueError:
-        if DATE.fullmatch(cell.strip()):
-            raise BadInput(path, f"line {line}: '{name}' is {cell[:40]!r}, a date", FROM_DATE) from None
-        raise BadInput(path, f"line {line}: '{name}' is {cell[:40]!r}", "give a number or nothing") from None
+def _no_number(path: Path, line: int, name: str, cell: str) -> BadInput:
+    if DATE.fullmatch(cell.strip()):
+        return BadInput(path, f"line {line}: '{name}' is {cell[:40]!r}, a date", FROM_DATE)
+    return BadInput(path, f"line {line}: '{name}' is {cell[:40]!r}", "give a number or nothing")
 
 
 def _read_jsonl(

@@ -61,7 +61,11 @@ def propose(path: Path, target: str = "") -> str:
     del findings[target]
     if not any(finding.used for finding in findings.values()):
         reasons = "; ".join(f"'{name}': {finding.remark}" for name, finding in findings.items())[:300]
-        raise BadInput(path, f"has no column to predict '{target}' from ({reasons or 'it has no other'})", "give more columns")
+        raise BadInput(
+            path,
+            f"has no column to predict '{target}' from ({reasons or 'it has no other'})",
+            "give more columns, separated by commas",
+        )
     remark = f"the last column, a guess; {remark}" if guessed else remark
     return _as_yaml(path, task, (target, remark), findings, len(cells[target]))
 

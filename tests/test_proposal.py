@@ -183,6 +183,12 @@ def test_the_task_is_guessed_from_the_target(tmp_path: Path, kind: str, column: 
 )
 def test_a_name_is_text_to_yaml_1_1_and_1_2_and_dvc(name: str) -> None:
     check_scalar(name)
+    assert proposal.scalar(name).startswith('"')  # whatever reads it: to some, y and n are booleans
+
+
+def test_a_long_name_stays_in_one_line() -> None:
+    check_scalar("many words " * 100)
+    assert proposal.scalar("sepal_length_1") == "sepal_length_1"
 
 
 @given(st.text(max_size=12))
@@ -214,7 +220,7 @@ REFUSED: dict[str, tuple[bytes, str, str]] = {
     "nothing to predict from": (
         b"n,y\n1,2\n1,3\n",
         "",
-        "has no column to predict 'y' from ('n': constant: 1); give more columns",
+        "has no column to predict 'y' from ('n': constant: 1); give more columns, separated by commas",
     ),
     "the target alone": (b"y\n2\n3\n", "", "has no column to predict 'y' from (it has no other)"),
     "bytes": (b"\xff\xfe", "", "line 1 is not UTF-8"),

@@ -137,6 +137,7 @@ def test_common_kinds_of_csv_are_read(tmp_path: Path, text: str) -> None:
         ("", "has no column 'n'; its columns are: none"),
         ("a,t\n", "has no column 'n'; its columns are: a, t"),
         ("n,n,t\n", "has column 'n' 2 times"),
+        ("n;t\n1;a\n", "has no column 'n', its header is 'n;t'; separate the cells by commas"),
         ("n,t\n1,a\n2\n", "line 3 has 1 cells, the header has 2"),
         ("n,t\n1,a,b\n", "line 2 has 3 cells"),
         ("n,t\n1,a\none,b\n", "line 3: 'n' is 'one'; give a number or nothing"),
