@@ -77,7 +77,7 @@ def describe(case: Case) -> str:
     """Return "test row 4711 with dep_delay = inf": ASCII, so that é of one and of two code points differ."""
     row, edit = case
     shown = ", ".join(f"{name} = {_show(value)}" for name, value in itertools.islice(edit.items(), 3))
-    more = f" and {len(edit) - 3} more columns" if len(edit) > 3 else ""
+    more = f" and {len(edit) - 3} more" if len(edit) > 3 else ""
     return f"test row {row} with {shown}{more}" if edit else f"test row {row}"
 
 

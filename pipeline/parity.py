@@ -134,7 +134,8 @@ def compare(
         flipped = most_probable(found) != most_probable(wanted)
         bad = ~(difference <= limit) | flipped
         if bad.any():
-            row = int(np.flatnonzero(bad)[difference[bad].argmax()])
+            # Hostile rows begin with those in which one column alone is; of others the worst tells most.
+            row = int(bad.argmax() if question.cases else np.flatnonzero(bad)[difference[bad].argmax()])
             extent = f"{(difference > limit).sum()} of {len(bad)} rows differ by more than {limit:g}"
             extent += f", {flipped.sum()} in the label" if found.shape[1] > 1 else ""
             reason = f"answers {found[row].tolist()}, {reference} answers {wanted[row].tolist()}; {extent}"

@@ -156,7 +156,7 @@ def test_a_row_is_described_by_what_is_hostile_in_it() -> None:
     assert describe((7, {"a": 1e-45})) == "test row 7 with a = 1e-45"
     assert describe((7, {"c": "cafe\u0301"})) == r"test row 7 with c = 'cafe\u0301'"
     assert describe((7, {"c": None, "d": ""})) == "test row 7 with c = None, d = ''"
-    assert describe((7, dict.fromkeys("abcde", 0.0))) == "test row 7 with a = 0.0, b = 0.0, c = 0.0 and 2 more columns"
+    assert describe((7, dict.fromkeys("abcde", 0.0))) == "test row 7 with a = 0.0, b = 0.0, c = 0.0 and 2 more"
     assert describe((7, {"c": "x" * 10_000})).endswith("xxx… (10000 characters)")
     assert describe((7, {})) == "test row 7"
 

@@ -44,6 +44,7 @@ parities = st.builds(
     label_flips=whole,
     rows=whole,
     batches=few(whole),
+    hostile_rows=whole,
 )
 files = st.builds(File, path=text, bytes=whole, sha256=text, parity=st.none() | parities)
 data = st.builds(Data, source=text, target=text, train_rows=whole, test_rows=whole, train_sha256=text, test_sha256=text)
