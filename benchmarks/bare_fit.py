@@ -19,9 +19,9 @@ def main(folder: str, name: str) -> None:
     settings = params.load()
     model: params.SklearnModel = settings.model("sklearn", name)
     schema = datasets.read_schema()
-    columns, labels = datasets.read_train(schema)
-    unfitted = estimators.build(model.builder, schema, model.hyperparameters, settings.seed)
-    print(seconds(lambda: estimators.fit(unfitted, columns, labels)))
+    columns, targets = datasets.read_train(schema)
+    unfitted = estimators.build(name, model, schema, settings.seed)
+    print(seconds(lambda: estimators.fit(name, unfitted, columns, targets)))
 
 
 if __name__ == "__main__":

@@ -1,43 +1,80 @@
 """Convert a fitted scikit-learn Pipeline to a core for `pipeline.onnx_graph`."""
 
+import copy
+import re
+from typing import Any
+
 import numpy as np
 from onnx import GraphProto, ModelProto, helper, numpy_helper
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
-from isoform.errors import BadInput
+from isoform.errors import BadInput, first_line
 from isoform.metadata import Config
+from pipeline import onnx_converters  # noqa: F401  it registers them
 from pipeline.onnx_graph import assemble
 from pipeline.params import Onnx
+
+DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
+"""What every runtime has; skl2onnx also uses Microsoft's own operators, which the browser's lacks."""
+CHOOSE = "choose another estimator, docs/compatibility.md lists them"
 
 
 def export(pipeline: Pipeline, config: Config, onnx_params: Onnx) -> ModelProto:
     """Return the model by the contract; raises `BadInput` for an estimator without a converter."""
-    inputs = [(name, FloatTensorType([None, 1])) for name in config.numeric]
-    inputs += [(name, StringTensorType([None, 1])) for name in config.categorical]
+    types = [FloatTensorType([None, 1])] * len(config.numeric) + [StringTensorType([None, 1])] * len(config.categorical)
     try:
         core = convert_sklearn(
-            pipeline,
-            initial_types=inputs,
-            # Without zipmap the probabilities are one tensor instead of a list of maps. Keyed by the estimator:
-            # under a plain key skl2onnx searches the whole forest for takers.
-            options={id(pipeline[-1]): {"zipmap": False}} if config.task == "classification" else None,
+            _by_position(pipeline, config),
+            initial_types=[(f"column_{position}", kind) for position, kind in enumerate(types)],
+            options=_options(pipeline, config),
             target_opset={"": onnx_params.opset, "ai.onnx.ml": 3},
         )
     except Exception as error:  # skl2onnx raises a dozen unrelated classes
-        estimator = type(pipeline[-1]).__name__
-        raise BadInput(
-            f"model '{config.model_name}'", f"skl2onnx cannot convert {estimator} ({error})", "choose another"
-        ) from error
-    if config.task == "regression":
-        return assemble(core, config, onnx_params, joined=False, answer=core.graph.output[0].name)
-    _clip(core.graph)
-    return assemble(core, config, onnx_params, joined=False, answer="clipped")
+        raise BadInput(f"model '{config.model_name}'", _reason(error, pipeline), CHOOSE) from error
+    if foreign := sorted({entry.domain for entry in core.opset_import} - DOMAINS):
+        reason = f"the converter of {type(pipeline[-1]).__name__} uses operators of {foreign[0]}, which not every runtime has"
+        raise BadInput(f"model '{config.model_name}'", reason, CHOOSE)
+    answer = core.graph.output[-1].name
+    if config.task == "classification":
+        answer = _clip(core.graph, answer)
+    return assemble(core, config, onnx_params, joined=False, answer=answer)
 
 
-def _clip(graph: GraphProto) -> None:
+def _by_position(pipeline: Pipeline, config: Config) -> Pipeline:
+    """Return the Pipeline with its columns chosen by position: skl2onnx makes names of its own from those it is given."""
+    columns = copy.copy(pipeline[0])
+    names = [*config.numeric, *config.categorical]
+    columns.transformers_ = [(part, step, [*map(names.index, chosen)]) for part, step, chosen in columns.transformers_]
+    return Pipeline([("columns", columns), *pipeline.steps[1:]])
+
+
+def _options(pipeline: Pipeline, config: Config) -> dict[Any, dict[str, Any]]:
+    # A division, as scikit-learn divides, and no product with the inverse, which rounds otherwise.
+    options: dict[Any, dict[str, Any]] = {StandardScaler: {"div": "div"}}
+    if config.task == "classification":
+        estimator = pipeline[-1]
+        while isinstance(estimator, Pipeline):
+            estimator = estimator[-1]
+        # Without zipmap the probabilities are one tensor instead of a list of maps. Keyed by the estimator:
+        # under a plain key skl2onnx searches the whole forest for takers.
+        options[id(estimator)] = {"zipmap": False}
+    return options
+
+
+def _reason(error: Exception, pipeline: Pipeline) -> str:
+    """Say what cannot be converted: the innermost estimator, where skl2onnx names its class."""
+    missing = re.search(r"<class '(?:\w+\.)*(\w+)'>", first_line(error))
+    if missing and isinstance(error, RuntimeError | KeyError):
+        return f"{missing[1]} has no ONNX converter"
+    return f"skl2onnx cannot convert {type(pipeline[-1]).__name__} ({first_line(error)})"
+
+
+def _clip(graph: GraphProto, probabilities: str) -> str:
     """Keep probabilities within [0, 1]: a forest's sum of float32 weights may end a last bit beyond."""
     for name, bound in (("lowest", 0), ("highest", 1)):
         graph.initializer.append(numpy_helper.from_array(np.array(bound, dtype=np.float32), name))
-    graph.node.append(helper.make_node("Clip", ["probabilities", "lowest", "highest"], ["clipped"]))
+    graph.node.append(helper.make_node("Clip", [probabilities, "lowest", "highest"], ["clipped"]))
+    return "clipped"

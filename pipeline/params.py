@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError, model_validator
 
 from isoform.errors import BadInput
 from isoform.integrity import read_bytes
@@ -93,8 +93,12 @@ class Model(Section):
 
 
 class SklearnModel(Model):
-    hyperparameters: dict[str, int | float | str | bool | None]
-    """Arguments of the estimator."""
+    """`builder` is the import path of the estimator's class."""
+
+    preprocessing: Literal["ordinal", "onehot"]
+    """What stands in front of the estimator; see pipeline/estimators.py."""
+    hyperparameters: dict[str, JsonValue]
+    """Arguments of the estimator; a mapping with `builder`, and `hyperparameters` if need be, is an estimator itself."""
 
 
 class Training(Section):

@@ -24,10 +24,9 @@ from stages import run
 log = logging.getLogger(__name__)
 
 
-def train(model: SklearnModel, schema: Schema, columns: Columns, labels: np.ndarray, seed: int) -> Pipeline:
+def train(name: str, model: SklearnModel, schema: Schema, columns: Columns, targets: np.ndarray, seed: int) -> Pipeline:
     """Return the Pipeline fitted on the training rows."""
-    pipeline = estimators.build(model.builder, schema, model.hyperparameters, seed)
-    return estimators.fit(pipeline, columns, labels)
+    return estimators.fit(name, estimators.build(name, model, schema, seed), columns, targets)
 
 
 def main(name: str) -> None:
@@ -35,10 +34,10 @@ def main(name: str) -> None:
     settings = params.load()
     model: SklearnModel = settings.model("sklearn", name)
     schema = datasets.read_schema()
-    columns, labels = datasets.read_train(schema)
-    log.info("fitting %s on %d rows", name, len(labels))
+    columns, targets = datasets.read_train(schema)
+    log.info("fitting %s on %d rows", name, len(targets))
     begin = time.perf_counter()
-    pipeline = train(model, schema, columns, labels, settings.seed)
+    pipeline = train(name, model, schema, columns, targets, settings.seed)
     log.info("fitted in %.1f s", time.perf_counter() - begin)
     folder = layout.version_dir(name, model.version)
     write_atomic(folder / FORMATS["joblib"].filename, joblib_format.dump(pipeline))

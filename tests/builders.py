@@ -34,6 +34,8 @@ NUMERIC = ["n0", "n1", "n2", "n3"]
 CATEGORICAL = ["c0", "c1"]
 MODELS = {"forest": "sklearn", "logistic": "sklearn", "network": "torch"}
 """Model → kind; every workspace has these three."""
+RANDOM_FOREST = {"builder": "sklearn.ensemble.RandomForestClassifier", "preprocessing": "ordinal"}
+LOGISTIC_REGRESSION = {"builder": "sklearn.linear_model.LogisticRegression", "preprocessing": "onehot"}
 TABLES = ("mixed", "text_classes", "numeric", "categorical")
 CASES = [(model, name) for model, kind in MODELS.items() for name in FORMATS_OF[kind]]
 """Every (model, format): what the contract holds for."""
@@ -82,8 +84,8 @@ def settings(table: str, **data: Any) -> dict[str, Any]:
         "evaluation": {"bootstrap": 100, "parity_rows": 20, "parity_batches": [1, 7], "golden_rows": 3},
         "models": {
             "sklearn": {
-                "forest": {**model, "builder": "random_forest", "hyperparameters": forest},
-                "logistic": {**model, "builder": "logistic_regression", "hyperparameters": {"C": 1.0, "max_iter": 300}},
+                "forest": {**model, **RANDOM_FOREST, "hyperparameters": forest},
+                "logistic": {**model, **LOGISTIC_REGRESSION, "hyperparameters": {"C": 1.0, "max_iter": 300}},
             },
             "torch": {
                 "network": {

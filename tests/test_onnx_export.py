@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pandas as pd
 import pytest
 import torch
 from builders import HOSTILE_TEXTS, MODELS, SEED, TABLES, Workspace
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from torch import nn
 
@@ -23,7 +28,7 @@ from isoform.formats import onnx as onnx_format
 from isoform.loading import Model
 from isoform.metadata import Config
 from isoform.rows import Columns, canonical, take
-from pipeline import onnx_sklearn, onnx_torch
+from pipeline import estimators, onnx_sklearn, onnx_torch
 from pipeline.params import Onnx
 
 PINNED = Onnx(opset=18, ir_version=10)
@@ -173,21 +178,65 @@ class Odd(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def predict_proba(self, rows: Any) -> np.ndarray:
         return np.full((len(rows), 2), 0.5)
 
+    def predict(self, rows: Any) -> np.ndarray:
+        return np.full(len(rows), self.classes_[0])
 
-def test_an_estimator_without_a_converter_is_one_line(published: Callable[[str], Workspace]) -> None:
+
+def in_place_of_the_forest(workspace: Workspace, estimator: Any) -> Pipeline:
+    """Return the forest's Pipeline with another estimator, fitted."""
+    columns, labels = workspace.train_rows()
+    forest: Pipeline = joblib.load(workspace.file("forest", "joblib").read_bytes(), workspace.config("forest"))
+    return Pipeline([forest.steps[0], ("model", estimator.fit(forest[0].transform(pd.DataFrame(columns)), labels))])
+
+
+@pytest.mark.parametrize(
+    ("estimator", "reason"),
+    [
+        (Odd(), "Odd has no ONNX converter"),
+        (VotingClassifier([("a", LogisticRegression()), ("b", Odd())], voting="soft"), "Odd has no ONNX converter"),
+        (StackingClassifier([("a", Odd())], cv=2), "Odd has no ONNX converter"),
+        (CalibratedClassifierCV(Odd(), cv=2), "Odd has no ONNX converter"),
+        (CalibratedClassifierCV(method="temperature", cv=2), r"skl2onnx cannot convert CalibratedClassifierCV \("),
+        (GaussianProcessClassifier(), "GaussianProcessClassifier uses operators of com.microsoft, which not every runtime has"),
+    ],
+    ids=["alone", "voting", "stacking", "calibrated", "method", "operators"],
+)
+def test_an_estimator_without_a_converter_is_one_line(estimator: Any, reason: str, published: Callable[[str], Workspace]) -> None:
+    workspace = published("mixed")
+    made = in_place_of_the_forest(workspace, estimator)
+    with pytest.raises(BadInput, match=f"model 'forest': .*{reason}.*; choose another estimator, docs/compatibility.md lists"):
+        onnx_sklearn.export(made, workspace.config("forest"), PINNED)
+
+
+def test_scaling_rounds_as_scikit_learn_rounds(published: Callable[[str], Workspace]) -> None:
+    """A tree behind scaled columns tells apart what differs in the last bit."""
     workspace = published("mixed")
     config = workspace.config("forest")
-    fitted: Pipeline = joblib.load(workspace.file("forest", "joblib").read_bytes(), config)
-    odd = Pipeline([fitted.steps[0], ("model", Odd().fit(None, [0, 1]))])
-    with pytest.raises(BadInput, match=r"model 'forest': skl2onnx cannot convert Odd .*; choose another"):
-        onnx_sklearn.export(odd, config, PINNED)
+    rng = np.random.default_rng(0)
+    below = {name: rng.uniform(size=2000).astype(np.float32) for name in config.numeric}
+    rows = {name: np.concatenate([column, np.nextafter(column, np.float32(1))]) for name, column in below.items()}
+    rows |= {name: np.full(4000, "red", dtype=object) for name in config.categorical}
+    labels = np.repeat([0, 1], 2000)
+    entry = workspace.read_params().model("sklearn", "forest")
+    onehot = entry.model_copy(update={"preprocessing": "onehot", "hyperparameters": {"n_estimators": 3}})
+    fitted = estimators.fit("forest", estimators.build("forest", onehot, workspace.schema(), SEED), rows, labels, 1)
+    session = onnx_format.load(onnx_format.dump(onnx_sklearn.export(fitted, config, PINNED)))
+    expected = pickle.infer(fitted, rows, config)
+    np.testing.assert_allclose(onnx_format.infer(session, rows, config), expected, atol=1e-5, rtol=0)
 
 
+NAMES = {
+    "letters": ["a b", "A", "a", "ž, 日本", "q\"uo'te", "x.1"],
+    "clashes": ["variable", "float_input", "column_1", "lowest", "cat", "mean"],
+}
+
+
+@pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
 @pytest.mark.parametrize("kind", ["forest", "logistic", "network"])
-def test_columns_of_any_name_are_exported(kind: str, published: Callable[[str], Workspace]) -> None:
+def test_columns_of_any_name_are_exported(kind: str, names: list[str], published: Callable[[str], Workspace]) -> None:
     """Exporters make names of their own from an input's: none may clash or be cut."""
     workspace = published("mixed")
-    renamed = dict(zip(["n0", "n1", "n2", "n3", "c0", "c1"], ["a b", "variable", "input", "ž.", "cat", "a_b"], strict=True))
+    renamed = dict(zip(["n0", "n1", "n2", "n3", "c0", "c1"], names, strict=True))
     config = rename(workspace.config(kind), renamed)
     rows = {renamed[name]: column for name, column in workspace.test_rows()[0].items()}
     if kind == "network":
@@ -212,14 +261,12 @@ def rename(config: Config, names: dict[str, str]) -> Config:
 def refitted(
     workspace: Workspace, kind: str, config: Config, names: dict[str, str], rows: Columns
 ) -> tuple[onnx.ModelProto, np.ndarray]:
-    from pipeline import estimators
-
     columns, labels = workspace.train_rows()
     schema = dataclasses.replace(
         workspace.schema(), numeric=config.numeric, categorical=config.categorical, categories=config.categories
     )
-    model = estimators.build(config.builder, schema, config.hyperparameters, SEED)
-    fitted = estimators.fit(model, {names[name]: column for name, column in columns.items()}, labels, 1)
+    model = estimators.build(kind, workspace.read_params().model("sklearn", kind), schema, SEED)
+    fitted = estimators.fit(kind, model, {names[name]: column for name, column in columns.items()}, labels, 1)
     return onnx_sklearn.export(fitted, config, PINNED), pickle.infer(fitted, rows, config)
 
 

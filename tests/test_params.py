@@ -84,7 +84,10 @@ def test_hyperparameters_keep_their_type(tmp_path: Path, written: str, value: An
         ("learning_rate: 0.01", "learning_rate: 1e999", "learning_rate"),
         ("learning_rate: 0.01", "learning_rate: -0.01", "learning_rate is -0.01"),
         ("hidden: 8", "hidden: 1e999", "hyperparameters.network.hidden"),
-        ("C: 1.0", "C: [1]", "models.sklearn.logistic.hyperparameters.C"),
+        ("C: 1.0", "C: [1, 1e999]", "models.sklearn.logistic.hyperparameters.C"),
+        ("C: 1.0", "C: {1: 2}", "models.sklearn.logistic.hyperparameters.C"),
+        ("preprocessing: onehot", "preprocessing: scaled", "models.sklearn.logistic.preprocessing is 'scaled'"),
+        ("preprocessing: onehot", "", "models.sklearn.logistic.preprocessing"),
         ("test_share: 0.2", "test_share: 1", "data.test_share is 1"),
         ("opset: 18", "opset: 17", "onnx.opset is 17"),
         ("ir_version: 10", "ir_version: 11", "onnx.ir_version is 11"),
@@ -187,7 +190,7 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 
 def test_an_unknown_model_lists_the_names(tmp_path: Path) -> None:
     found = load(tmp_path, settings("mixed"))
-    assert found.model("sklearn", "forest").builder == "random_forest"
+    assert found.model("sklearn", "forest").builder == "sklearn.ensemble.RandomForestClassifier"
     with pytest.raises(BadInput, match=r"models\.torch has no 'forest'; give one of: network"):
         found.model("torch", "forest")
 
