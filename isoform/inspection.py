@@ -35,11 +35,16 @@ def size_text(size_bytes: int) -> str:
     return f"{size_bytes / 1e3:.1f} kB" if size_bytes < 1e6 else f"{size_bytes / 1e6:.1f} MB"
 
 
+def figure(value: float) -> str:
+    """Return a metric for people: four decimals of what lies between 0.01 and 1, four digits of all else."""
+    return f"{value:.4f}" if 0.01 <= abs(value) <= 1 else f"{value:#.4g}"
+
+
 def _inspect_folder(folder: Path) -> Iterator[str]:
     metadata = documents.read(folder)
     yield f"{metadata.model_name} {metadata.version}  {metadata.framework}  created {metadata.created_at}"
     for name, metric in metadata.metrics.items():
-        yield f"  {name:<12} {metric.value:#.4g}  [{metric.low:#.4g}, {metric.high:#.4g}]"
+        yield f"  {name:<12} {figure(metric.value)}  [{figure(metric.low)}, {figure(metric.high)}]"
     yield ""
     yield f"  {'format':<12} {'file':<18} {'size':>9}  {'sha256':<12}  largest difference to the reference"
     for name, entry in metadata.files.items():

@@ -7,7 +7,7 @@ Run     python -m pipeline.overview
 import sys
 
 from isoform import errors
-from isoform.inspection import size_text
+from isoform.inspection import figure, size_text
 from isoform.metadata import Metadata, read
 from pipeline import layout, params
 
@@ -22,7 +22,7 @@ def table(documents: list[Metadata]) -> list[str]:
     for name in documents[0].metrics:
         title = TITLES.get(name, name)
         metrics = [document.metrics[name] for document in documents]
-        cells = [f"{metric.value:#.4g} [{metric.low:#.4g}, {metric.high:#.4g}]" for metric in metrics]
+        cells = [f"{figure(metric.value)} [{figure(metric.low)}, {figure(metric.high)}]" for metric in metrics]
         lines.append(f"{title:<10}" + "".join(f"  {cell:<23}" for cell in cells))
     return [line.rstrip() for line in lines]
 

@@ -36,7 +36,9 @@ MODELS = {"forest": "sklearn", "logistic": "sklearn", "network": "torch"}
 """Model → kind; every workspace has these three."""
 RANDOM_FOREST = {"builder": "sklearn.ensemble.RandomForestClassifier", "preprocessing": "ordinal"}
 LOGISTIC_REGRESSION = {"builder": "sklearn.linear_model.LogisticRegression", "preprocessing": "onehot"}
-TABLES = ("mixed", "text_classes", "numeric", "categorical")
+RANDOM_FOREST_REGRESSOR = {"builder": "sklearn.ensemble.RandomForestRegressor", "preprocessing": "ordinal"}
+RIDGE = {"builder": "sklearn.linear_model.Ridge", "preprocessing": "onehot"}
+TABLES = ("mixed", "text_classes", "boolean", "numeric", "categorical", "regression")
 CASES = [(model, name) for model, kind in MODELS.items() for name in FORMATS_OF[kind]]
 """Every (model, format): what the contract holds for."""
 HOSTILE_NUMBERS: list[Any] = [np.nan, np.inf, -np.inf, 3e38, -3e38, 0.0, 1e-45, 16777217.0]
@@ -55,7 +57,9 @@ def frame(table: str, rows: int = ROWS) -> pd.DataFrame:
     made = pd.DataFrame(numbers, columns=NUMERIC).assign(c0=colours, c1=towns)
     if table == "text_classes":
         return made.assign(y=np.select([score < -0.3, score < 0.8], ["no", "perhaps"], "yes"))
-    return made.assign(y=(score > 0.3).astype(np.int64))
+    if table == "regression":
+        return made.assign(y=1e4 + 1e3 * score)
+    return made.assign(y=score > 0.3 if table == "boolean" else (score > 0.3).astype(np.int64))
 
 
 def settings(table: str, **data: Any) -> dict[str, Any]:
@@ -65,6 +69,8 @@ def settings(table: str, **data: Any) -> dict[str, Any]:
     training = {"epochs": 2, "batch_size": 32, "learning_rate": 0.01, "weight_decay": 0.01}
     training |= {"learning_rate_decay": 0.9, "checkpoint_every_steps": 8}
     network = {"hidden": 8, "embedding": 2, "dropout": 0.3}
+    regression = table == "regression"
+    linear = {"alpha": 1.0} if regression else {"C": 1.0, "max_iter": 300}
     return {
         "seed": SEED,
         "reproducibility": "portable",
@@ -74,7 +80,7 @@ def settings(table: str, **data: Any) -> dict[str, Any]:
             "source": "data/raw/table.parquet",
             "rows": 0,
             "test_share": 0.2,
-            "task": "classification",
+            "task": "regression" if regression else "classification",
             "target": "y",
             "numeric": [] if table == "categorical" else NUMERIC,
             "categorical": [] if table == "numeric" else CATEGORICAL,
@@ -84,13 +90,13 @@ def settings(table: str, **data: Any) -> dict[str, Any]:
         "evaluation": {"bootstrap": 100, "parity_rows": 20, "parity_batches": [1, 7], "golden_rows": 3},
         "models": {
             "sklearn": {
-                "forest": {**model, **RANDOM_FOREST, "hyperparameters": forest},
-                "logistic": {**model, **LOGISTIC_REGRESSION, "hyperparameters": {"C": 1.0, "max_iter": 300}},
+                "forest": {**model, **(RANDOM_FOREST_REGRESSOR if regression else RANDOM_FOREST), "hyperparameters": forest},
+                "logistic": {**model, **(RIDGE if regression else LOGISTIC_REGRESSION), "hyperparameters": linear},
             },
             "torch": {
                 "network": {
                     **model,
-                    "builder": "SimpleClassifier",
+                    "builder": "SimpleRegressor" if regression else "SimpleClassifier",
                     "hyperparameters": {"network": network, "training": training},
                 }
             },
