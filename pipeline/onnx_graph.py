@@ -36,7 +36,7 @@ def assemble(core: ModelProto, config: Config, onnx_params: Onnx, *, joined: boo
     _prefix(core.graph)
     feeds = [value.name for value in core.graph.input]
     front = _joined_front(config, feeds) if joined else _column_front(config, feeds)
-    nodes = [*front, *core.graph.node, *_back(f"{CORE}/{answer}", config)]
+    nodes = [*front, *_leading_to(f"{CORE}/{answer}", core.graph), *_back(f"{CORE}/{answer}", config)]
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 1]) for name in config.numeric]
     inputs += [helper.make_tensor_value_info(name, TensorProto.STRING, ["N", 1]) for name in config.categorical]
     outputs = [helper.make_tensor_value_info(OUTPUT[config.task], TensorProto.FLOAT, ["N", config.width])]
@@ -160,13 +160,28 @@ def _prefix(graph: GraphProto) -> None:
         del level.value_info[:]
 
 
+def _leading_to(answer: str, graph: GraphProto) -> list[NodeProto]:
+    """Return the nodes that `answer` needs: exporters leave others, which cost time and may fail where it does not."""
+    needed, nodes = {answer}, []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed.update(node.input, *(inner.input for level in _inside(node) for inner in level.node))
+    return nodes[::-1]
+
+
 def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
     """Yield `graph` and every graph inside its nodes."""
     yield graph
     for node in graph.node:
-        for attribute in node.attribute:
-            for inner in [attribute.g, *attribute.graphs] if attribute.HasField("g") else attribute.graphs:
-                yield from _graphs(inner)
+        yield from _inside(node)
+
+
+def _inside(node: NodeProto) -> Iterator[GraphProto]:
+    """Yield every graph inside a node."""
+    for attribute in node.attribute:
+        for inner in [attribute.g, *attribute.graphs] if attribute.HasField("g") else attribute.graphs:
+            yield from _graphs(inner)
 
 
 def _strip(message: Message) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,10 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from torch import nn
 
@@ -223,6 +226,22 @@ def test_scaling_rounds_as_scikit_learn_rounds(published: Callable[[str], Worksp
     session = onnx_format.load(onnx_format.dump(onnx_sklearn.export(fitted, config, PINNED)))
     expected = pickle.infer(fitted, rows, config)
     np.testing.assert_allclose(onnx_format.infer(session, rows, config), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_nothing_is_computed_that_no_output_needs(model: str, published: Callable[[str], Workspace]) -> None:
+    """An exporter's own label, say, which is dropped, fails on a batch of no rows where the probabilities do not."""
+    classifier = MLPClassifier([4], max_iter=1, random_state=0)
+    workspace = published("mixed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        made = onnx_sklearn.export(in_place_of_the_forest(workspace, classifier), workspace.config("forest"), PINNED)
+    for graph in (made.graph, exported(workspace, model).graph):
+        needed = {output.name for output in graph.output} | {name for node in graph.node for name in node.input}
+        assert all(needed.intersection(node.output) for node in graph.node)
+    session = onnx_format.load(onnx_format.dump(made))
+    none = take(workspace.test_rows()[0], slice(0))
+    assert onnx_format.infer(session, none, workspace.config("forest")).shape == (0, 2)
 
 
 NAMES = {
