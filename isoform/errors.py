@@ -5,7 +5,6 @@ IsoformError
 └── CheckFailed    a check that ran said no                 exit status 1
 """
 
-import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +60,8 @@ def run(main: Callable[[], int | None], *, debug: bool = False) -> int:
     except (IsoformError, OSError, KeyboardInterrupt) as error:
         failure = _as_isoform_error(error)
         if debug:
+            import logging  # here: it would be a fiftieth of the time that loading a small model takes
+
             logging.getLogger(__name__).exception("traceback of the error below")
     print(f"error: {failure}", file=sys.stderr)
     return failure.exit_status

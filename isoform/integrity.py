@@ -1,12 +1,12 @@
-"""Read a file once, hash what was read, and hand on those same bytes; write a file whole or not at all."""
+"""Read a file once, hash what was read, and hand on those same bytes; write a file whole or not at all.
+
+What only writing needs is imported there: a consumer only reads, and its first answer should not wait.
+"""
 
 import contextlib
-import fcntl
-import glob
 import hashlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from isoform.errors import BadInput, CheckFailed
@@ -89,6 +89,9 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 def _temporary(path: Path) -> tuple[int, str]:
     """Return a new file beside `path`, locked for as long as its writer lives."""
+    import fcntl
+    import tempfile
+
     while True:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -99,6 +102,9 @@ def _temporary(path: Path) -> tuple[int, str]:
 
 def _remove_abandoned(path: Path) -> None:
     """Remove the temporary files of `path` whose writers are dead: nobody holds their lock."""
+    import fcntl
+    import glob
+
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with contextlib.suppress(OSError), open(left, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

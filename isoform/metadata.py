@@ -5,6 +5,7 @@ The dataclasses are the one definition. `metadata.schema.json` beside this file 
 """
 
 import dataclasses
+import functools
 import json
 import re
 import sys
@@ -238,10 +239,13 @@ def _check(kind: Any, value: Any, at: str) -> Any:
     raise _Mismatch(f"{at} is {json.dumps(value)[:60]}, expected {expected or str(kind).replace('isoform.metadata.', '')}")
 
 
+_hints = functools.cache(typing.get_type_hints)  # a document holds many objects of one kind
+
+
 def _check_fields(kind: Any, value: Any, at: str) -> Any:
     if not isinstance(value, dict):
         raise _Mismatch(f"{at} is {json.dumps(value)[:60]}, expected an object")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     for name in hints:
         if name not in value:
             raise _Mismatch(f"{at}.{name} is missing")
