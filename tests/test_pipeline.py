@@ -166,12 +166,12 @@ def test_a_table_of_ones_own_is_tracked_restored_and_built(repository: Path) -> 
 
 def test_a_wrong_converter_publishes_nothing(repository: Path) -> None:
     exporter = repository / "pipeline/onnx_torch.py"
-    edit(exporter, {"dim=1)": "dim=1).flip(1)"})
+    edit(exporter, {"self.task)": "self.task).flip(1)"})
     output = run(repository, "dvc", "repro", status=255)
     assert "error: format 'onnx', test row " in output
     assert "nothing was published" in output
     assert not (repository / _network_folder(repository) / "metadata.json").exists()
-    edit(exporter, {"dim=1).flip(1)": "dim=1)"})
+    edit(exporter, {"self.task).flip(1)": "self.task)"})
     run(repository, "dvc", "repro")
     assert git(repository, "status", "--porcelain") == ""
 
