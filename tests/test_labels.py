@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from test_onnx_graph import CONFIG, PINNED
 
@@ -19,7 +19,7 @@ from isoform.formats import onnx as onnx_format
 from isoform.formats import pickle as pickle_format
 from isoform.labels import TIE, labels, most_probable
 from isoform.metadata import Config
-from pipeline import onnx_sklearn, parity
+from pipeline import estimators, onnx_sklearn, parity
 from pipeline.onnx_graph import assemble
 
 
@@ -82,7 +82,8 @@ def fitted(dataset: Any, **arguments: Any) -> tuple[Any, Config, dict[str, np.nd
 
     x, y = dataset.data.astype(np.float32), dataset.target
     names = [f"n{i}" for i in range(x.shape[1])]
-    pipeline = make_pipeline(SimpleImputer(strategy="median"), RandomForestClassifier(random_state=0, **arguments))
+    columns = ColumnTransformer([("numeric", estimators.ordinal()[0], names)])
+    pipeline = make_pipeline(columns, RandomForestClassifier(random_state=0, **arguments))
     pipeline.fit(pd.DataFrame(x[::2], columns=names), y[::2])
     config = dataclasses.replace(CONFIG, numeric=names, categorical=[], categories={}, classes=sorted(set(y.tolist())))
     rng = np.random.default_rng(0)
