@@ -73,10 +73,14 @@ def held_out(columns: Columns, picked: np.ndarray, batches: Sequence[int]) -> li
     return questions
 
 
-def made_hostile(answer: Answer, columns: Columns, config: Config, seed: int) -> Question:
-    """Ask for rows made to break exporters, and for those on either side of where the reference's `answer` jumps."""
+def made_hostile(name: str, answer: Answer, columns: Columns, config: Config, seed: int) -> Question:
+    """Ask for rows made to break exporters, and for those on either side of where the reference `name` jumps."""
     cases = hostile.cases(columns, config, sample(columns, hostile.ROWS, seed).tolist())
-    cases += jumps.cases(answer, columns, config.numeric, seed)
+    try:
+        cases += jumps.cases(answer, columns, config.numeric, seed)
+    except Exception as error:  # it answers the held-out rows, and none between them
+        reason = f"failed between two held-out rows ({first_line(error)[:200]})"
+        raise CheckFailed(f"format '{name}'", reason, _action(name)) from error
     raw = hostile.raw_rows(columns, cases, config)
     return Question(
         rows=canonical(raw, config.numeric, config.categorical),
@@ -155,8 +159,8 @@ def compare(
 
 
 def _action(name: str) -> str:
-    culprit = "its preprocessing" if name in REFERENCE.values() else "its exporter"
-    return f"correct {culprit}; nothing was published"
+    at_fault = {"joblib": "choose another preprocessing or estimator", "state_dict": "correct the network"}
+    return f"{at_fault.get(name, 'correct its exporter')}; nothing was published"
 
 
 def _failing(answer: Answer, rows: Columns) -> int:

@@ -47,8 +47,9 @@ def validate(
     }
     picked = parity.sample(columns, evaluation.parity_rows, seed)
     questions = parity.held_out(columns, picked, evaluation.parity_batches)
-    questions.append(parity.made_hostile(answers[reference], columns, config, seed))
     expected = [parity.ask(reference, answers[reference], question) for question in questions]
+    questions.append(parity.made_hostile(reference, answers[reference], columns, config, seed))
+    expected.append(parity.ask(reference, answers[reference], questions[-1]))
     parities = {}
     others = [name for name in answers if name != reference]
     for name in progress(others, "format", total=len(others)):

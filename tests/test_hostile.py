@@ -165,7 +165,7 @@ def test_the_same_seed_makes_the_same_rows(published: Callable[[str], Workspace]
     workspace = published("mixed")
     columns, config = workspace.test_rows()[0], workspace.config("forest")
     ask = load(workspace.folder("forest")).predict_proba
-    one, again, other = (made_hostile(ask, columns, config, seed) for seed in (1, 1, 2))
+    one, again, other = (made_hostile("onnx", ask, columns, config, seed) for seed in (1, 1, 2))
     assert repr(one.cases) == repr(again.cases) != repr(other.cases)
 
 

@@ -170,6 +170,26 @@ def test_a_node_without_the_optional_input_keeps_it_absent() -> None:
     assert run(model, a=[9], b=[0], c=["red"])["probabilities"].tolist() == [[1.5, 1.5]]
 
 
+def test_what_no_output_needs_is_left_out() -> None:
+    made = joined_core()
+    made.graph.node.append(helper.make_node("ArgMax", ["p"], ["label"], axis=1))
+    made.graph.node.append(helper.make_node("Cast", ["label"], ["text"], to=TensorProto.STRING))
+    model = assemble(made, CONFIG, PINNED, joined=True, answer="p")
+    assert onnx_format.dump(model) == onnx_format.dump(assemble(joined_core(), CONFIG, PINNED, joined=True, answer="p"))
+
+
+def test_what_a_branch_alone_needs_is_kept() -> None:
+    made = joined_core()
+    out = helper.make_tensor_value_info("q", TensorProto.FLOAT, None)
+    branches = [helper.make_graph([helper.make_node(kind, ["twice"], ["q"])], kind, [], [out]) for kind in ("Identity", "Neg")]
+    made.graph.node.append(helper.make_node("Add", ["p", "p"], ["twice"]))
+    made.graph.node.append(helper.make_node("If", ["always"], ["r"], then_branch=branches[0], else_branch=branches[1]))
+    made.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "always"))
+    made.graph.output[0].name = "r"
+    model = assemble(made, CONFIG, PINNED, joined=True, answer="r")
+    assert run(model, a=[1], b=[0], c=["red"])["probabilities"].tolist() == [[2, 4]]
+
+
 @pytest.mark.parametrize("probabilities", ["absent", ""])
 def test_a_core_without_the_output_named_is_refused(probabilities: str) -> None:
     with pytest.raises(CheckFailed, match="model 'tiny': is not valid ONNX"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from isoform.errors import CheckFailed
-from isoform.metadata import Parity
+from isoform.metadata import Config, Parity
 from isoform.rows import Columns, count
 from pipeline import parity
 from pipeline.parity import Answer, Question, ask, compare, held_out, in_batches, sample, tolerance
@@ -91,7 +91,9 @@ def test_nan_in_one_class_is_refused() -> None:
 
 def test_nan_of_the_reference_is_refused_though_every_format_says_the_same() -> None:
     answer = changed(4, lambda row: row * np.nan)
-    with pytest.raises(CheckFailed, match=r"format 'joblib', test row 4: .* not finite.*; correct its preprocessing; nothing"):
+    with pytest.raises(
+        CheckFailed, match=r"format 'joblib', test row 4: .* not finite.*; choose another preprocessing or estimator; nothing"
+    ):
         ask("joblib", answer, questions()[0])
 
 
@@ -304,3 +306,17 @@ def test_a_format_that_fails_on_one_hostile_row_names_it() -> None:
 
     with pytest.raises(CheckFailed, match=r"format 'pickle', test row 3 with n = nan: failed on all rows at once \(cannot take"):
         compare("pickle", brittle, [hostile(1, 2, 3, np.nan, 5, 6)], [np.zeros((6, 2))], "reference")
+
+
+def test_a_reference_that_fails_between_the_held_out_rows_is_one_line() -> None:
+    def brittle(columns: Columns) -> np.ndarray:
+        if (columns["n"] % 1).any():
+            raise ValueError("no neighbour")
+        return truth(columns)
+
+    text = {"categorical": ["t"], "categories": {"t": ["a"]}}
+    config = Config(
+        model_name="m", task="classification", builder="", hyperparameters={}, numeric=["n"], classes=[0, 1], network=None, **text
+    )
+    with pytest.raises(CheckFailed, match=r"^format 'joblib': failed between two held-out rows \(no neighbour\); choose another"):
+        parity.made_hostile("joblib", brittle, COLUMNS, config, 0)
