@@ -42,7 +42,6 @@ def assemble(core: ModelProto, config: Config, onnx_params: Onnx, *, joined: boo
     outputs = [helper.make_tensor_value_info(OUTPUT[config.task], TensorProto.FLOAT, ["N", config.width])]
     if config.task == "classification":
         outputs.insert(0, helper.make_tensor_value_info("label", LABEL_TYPES[type(config.classes[0])], ["N"]))
-    nodes = _leading_to({value.name for value in outputs}, nodes)
     graph = helper.make_graph(nodes, config.model_name, inputs, outputs, [*core.graph.initializer, *_constants(config)])
     used_names = {name for level in _graphs(graph) for node in level.node for name in node.input}
     for unused in [constant for constant in graph.initializer if constant.name not in used_names]:
@@ -126,19 +125,6 @@ def _back(answer: str, config: Config) -> Iterator[NodeProto]:
     yield helper.make_node("Cast", [f"{ANSWER}/is_tied"], [f"{ANSWER}/tied"], to=TensorProto.FLOAT)
     yield helper.make_node("ArgMax", [f"{ANSWER}/tied"], [f"{ANSWER}/index"], axis=1, keepdims=0)
     yield helper.make_node("Gather", [f"{ANSWER}/classes", f"{ANSWER}/index"], ["label"], axis=0)
-
-
-def _leading_to(outputs: set[str], nodes: list[NodeProto]) -> list[NodeProto]:
-    """Leave out what no output needs, as the label of a converter: a runtime runs it all the same, and there it may fail."""
-    needed, kept = set(outputs), []
-    for node in reversed(nodes):
-        if needed.intersection(node.output):
-            kept.append(node)
-            inner = (
-                level for attribute in node.attribute for graph in [attribute.g, *attribute.graphs] for level in _graphs(graph)
-            )
-            needed.update(node.input, *(inner_node.input for level in inner for inner_node in level.node))
-    return kept[::-1]
 
 
 def _constants(config: Config) -> list[TensorProto]:
