@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,13 @@ class Workspace:
         document = dataclasses.replace(document, files=document.files | {entry: changed})
         write_atomic(self.folder(model) / "metadata.json", metadata.to_json(document))
 
+    def alter_golden(self, model: str, change: Callable[[dict[str, Any]], None]) -> Path:
+        """Have `change` alter the content of golden.json, let metadata.json vouch for it, and return the version's folder."""
+        content = json.loads((self.folder(model) / "golden.json").read_text())
+        change(content)
+        self.replace(model, "golden", json.dumps(content).encode())
+        return self.folder(model)
+
 
 def start(root: Path, table: str, content: pd.DataFrame | None = None, **data: Any) -> Workspace:
     """Return a workspace with a raw table and params.yaml, nothing run yet."""
@@ -193,6 +201,25 @@ def publish_all(root: Path, table: str) -> Workspace:
         workspace.train(model)
         workspace.convert(model)
         workspace.validate(model)
+    return workspace
+
+
+def publish_network(root: Path, table: str) -> Workspace:
+    """Return a workspace of another kind of target, `boolean` or `regression`, in which every stage has run for the network."""
+    content, data = frame("mixed"), {}
+    if table == "regression":
+        content["y"], data = 1000 * content["n1"].fillna(0) + content["y"], {"task": "regression"}
+    else:
+        content["y"] = content["y"] == 1
+    workspace = start(root, "mixed", content, **data)
+    settings = workspace.read_params().model_dump()
+    settings["models"]["sklearn"] = {}
+    settings["models"]["torch"]["network"]["builder"] = "SimpleRegressor" if data else "SimpleClassifier"
+    workspace.write_params(settings)
+    workspace.prepare()
+    workspace.train("network")
+    workspace.convert("network")
+    workspace.validate("network")
     return workspace
 
 

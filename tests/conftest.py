@@ -39,7 +39,8 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Works
         with (shared / f"{table}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not folder.exists():
-                builders.publish_all(unfinished, table)
+                publish = builders.publish_all if table in builders.TABLES else builders.publish_network
+                publish(unfinished, table)
                 unfinished.rename(folder)
         return Workspace(folder)
 
