@@ -11,7 +11,7 @@ QUICK ?=
 N ?= 50
 SEED ?= 1
 
-.PHONY: help env run test lint types stale reproduce reproduce-elsewhere tables crash-test benchmark propose lock keep schema clean
+.PHONY: help env run test lint types stale reproduce reproduce-elsewhere tables consumers crash-test benchmark propose lock keep schema clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 21
 
@@ -45,6 +45,9 @@ reproduce-elsewhere: $(VENV)/.run ## Build a sample on other CPUs, cores and sur
 
 tables: $(VENV)/.run ## Run the pipeline on other tables by an edit of params.yaml alone; verify every format of each
 	python -m proofs.tables
+
+consumers: $(VENV)/.test ## Replay every version where nothing of our stack is: an empty environment, Node.js, a browser
+	python -m proofs.consumers
 
 crash-test: $(VENV)/.run ## Kill the pipeline N times (50) at moments drawn from SEED (1); fail when a run after one gives other bytes
 	python -m proofs.crashes $(N) --seed $(SEED)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,13 @@ class Workspace:
         write_atomic(self.folder(model) / changed.path, data)
         document = dataclasses.replace(document, files=document.files | {entry: changed})
         write_atomic(self.folder(model) / "metadata.json", metadata.to_json(document))
+
+    def alter_golden(self, model: str, change: Callable[[dict[str, Any]], None]) -> Path:
+        """Have `change` alter the content of golden.json, let metadata.json vouch for it, and return the version's folder."""
+        content = json.loads((self.folder(model) / "golden.json").read_text())
+        change(content)
+        self.replace(model, "golden", json.dumps(content).encode())
+        return self.folder(model)
 
 
 def start(root: Path, table: str, content: pd.DataFrame | None = None, **data: Any) -> Workspace:
