@@ -31,7 +31,8 @@ class Model:
         `rows` is a dict of columns, a list of dicts or a DataFrame with the columns of
         `metadata.input_schema`; `isoform.rows` says what a cell may be. Raises `BadInput`.
         """
-        return answer(self.module, self.native, canonical(rows, self.config.numeric, self.config.categorical), self.config)
+        prepare = getattr(self.module, "prepare", canonical)
+        return answer(self.module, self.native, prepare(rows, self.config.numeric, self.config.categorical), self.config)
 
     def predict(self, rows: Rows) -> np.ndarray:
         """Return the most probable class of each row, [N]; of equals, the first."""
