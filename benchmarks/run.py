@@ -8,7 +8,7 @@ import sys
 
 from benchmarks.timing import ROOT
 
-BENCHMARKS = ("slicing", "reproducibility", "formats", "noop_repro", "forced_repro")
+BENCHMARKS = ("slicing", "reproducibility", "formats", "loading", "noop_repro", "forced_repro")
 
 
 def main() -> None:

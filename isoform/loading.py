@@ -42,7 +42,8 @@ class Model:
         return labels(found, self.config) if self.config.task == "classification" else found[:, 0]
 
     def _answer(self, rows: Rows) -> np.ndarray:
-        return answer(self.module, self.native, canonical(rows, self.config.numeric, self.config.categorical), self.config)
+        prepare = getattr(self.module, "prepare", canonical)
+        return answer(self.module, self.native, prepare(rows, self.config.numeric, self.config.categorical), self.config)
 
 
 def load(folder: str | Path, format: str | None = None, trust_pickle: bool = False) -> Model:

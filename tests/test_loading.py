@@ -274,6 +274,23 @@ print(sorted(set(heavy) & set(sys.modules)))
     assert done.stdout.splitlines()[1] == "[]"
 
 
+def test_the_first_answer_waits_for_no_module_that_it_can_do_without(
+    published: Callable[[str], Workspace], tmp_path: Path
+) -> None:
+    code = """
+import sys
+import numpy, onnxruntime
+theirs = set(sys.modules)
+from isoform import load
+load(sys.argv[1]).predict([{"n0": 1, "n1": None, "n2": 0, "n3": 2, "c0": "red", "c1": ""}])
+ours = set(sys.modules) - theirs
+print(sorted(name for name in ours if "site-packages" in (getattr(sys.modules[name], "__file__", None) or "")))
+print(sorted(ours & {"logging", "tempfile", "glob", "fcntl", "shutil", "random", "numpy.ma", "isoform.frames", "isoform.tables"}))
+"""
+    done = python("-c", code, str(published("mixed").folder("network")), cwd=tmp_path)
+    assert done.stdout.splitlines() == ["[]", "[]"], done.stderr
+
+
 def test_importing_isoform_imports_nothing(tmp_path: Path) -> None:
     code = "import sys, isoform; print(sorted({'numpy', 'onnxruntime', 'isoform.loading'} & set(sys.modules)))"
     assert python("-c", code, cwd=tmp_path).stdout == "[]\n"

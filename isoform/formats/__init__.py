@@ -6,6 +6,8 @@ Each module has the same three functions:
 - `load(data, config) -> native`: parse bytes that were already verified; a network comes back in `eval()`;
 - `infer(native, columns, config) -> float32 [N, K]`: answer canonical rows, without gradients. For a classification K is the
   number of classes and the answer their probabilities; for a regression K is 1 and the answer the prediction.
+
+`onnx` has a fourth, `prepare(rows, numeric, categorical)`, in the place of `isoform.rows.canonical`: less work, the same answers.
 """
 
 from dataclasses import dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from isoform.rows import Columns
 
 PROTOCOL = 5
 """Pinned: Python's default moves with its version, and the bytes with it."""
+ONE_AT_A_TIME = threading.Lock()
+"""While it answers, scikit-learn replaces the warning filters of the whole process: two threads would leave them spoilt."""
 
 
 def dump(model: Pipeline) -> bytes:
@@ -38,6 +41,7 @@ def infer(native: Pipeline, columns: Columns, config: Config) -> np.ndarray:
     frame = pd.DataFrame(columns, columns=[*config.numeric, *config.categorical])
     # The rows are canonical already: checking each again costs more than one row's answer.
     # A huge number may overflow where it is scaled, before it is clipped: that is meant.
-    with sklearn.config_context(assume_finite=True, skip_parameter_validation=True), np.errstate(over="ignore"):
+    quick = sklearn.config_context(assume_finite=True, skip_parameter_validation=True)
+    with ONE_AT_A_TIME, quick, np.errstate(over="ignore"):
         answer = native.predict_proba(frame) if config.task == "classification" else native.predict(frame).reshape(-1, 1)
         return np.asarray(answer, dtype=np.float32)
