@@ -56,8 +56,10 @@ def fit(name: str, pipeline: Pipeline, columns: Columns, targets: np.ndarray, jo
     import pandas as pd
 
     estimator, key = pipeline[-1], f"models.sklearn.{name}"
+    # What does not ask for threads itself gets none: a kernel that is computed in parts rounds by their number.
+    threads = jobs if "n_jobs" in estimator.get_params(deep=False) else 1
     try:
-        with joblib.parallel_config(backend="threading", n_jobs=jobs):
+        with joblib.parallel_config(backend="threading", n_jobs=threads):
             pipeline.fit(pd.DataFrame(columns), targets)
     except Exception as error:  # estimators raise whatever their arithmetic raises
         title = f"{key}: {type(estimator).__name__} cannot be fitted ({first_line(error)})"

@@ -1,13 +1,15 @@
 """Convert a fitted scikit-learn Pipeline to a core for `pipeline.onnx_graph`."""
 
 import copy
+import math
 import re
 from typing import Any
 
 import numpy as np
-from onnx import GraphProto, ModelProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from skl2onnx.sklapi import CastTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -19,6 +21,8 @@ from pipeline.params import Onnx
 
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 """What every runtime has; skl2onnx also uses Microsoft's own operators, which the browser's lacks."""
+DOUBLE = ("sklearn.neighbors.", "sklearn.gaussian_process.")
+"""Packages of estimators that keep rows and measure distances to them."""
 CHOOSE = "choose another estimator, docs/compatibility.md lists them"
 
 
@@ -27,7 +31,7 @@ def export(pipeline: Pipeline, config: Config, onnx_params: Onnx) -> ModelProto:
     types = [FloatTensorType([None, 1])] * len(config.numeric) + [StringTensorType([None, 1])] * len(config.categorical)
     try:
         core = convert_sklearn(
-            _by_position(pipeline, config),
+            _prepared(pipeline, config),
             initial_types=[(f"column_{position}", kind) for position, kind in enumerate(types)],
             options=_options(pipeline, config),
             target_opset={"": onnx_params.opset, "ai.onnx.ml": 3},
@@ -37,18 +41,23 @@ def export(pipeline: Pipeline, config: Config, onnx_params: Onnx) -> ModelProto:
     if foreign := sorted({entry.domain for entry in core.opset_import} - DOMAINS):
         reason = f"the converter of {type(pipeline[-1]).__name__} uses operators of {foreign[0]}, which not every runtime has"
         raise BadInput(f"model '{config.model_name}'", reason, CHOOSE)
-    answer = core.graph.output[-1].name
-    if config.task == "classification":
-        answer = _clip(core.graph, answer)
-    return assemble(core, config, onnx_params, joined=False, answer=answer)
+    _look_up(core.graph)
+    return assemble(core, config, onnx_params, joined=False, answer=_answer(core.graph, config))
 
 
-def _by_position(pipeline: Pipeline, config: Config) -> Pipeline:
-    """Return the Pipeline with its columns chosen by position: skl2onnx makes names of its own from those it is given."""
+def _prepared(pipeline: Pipeline, config: Config) -> Pipeline:
+    """Return the Pipeline with its columns chosen by position, because skl2onnx makes names of its own from those it is given.
+
+    What finds the nearest rows gets them as float64: scikit-learn measures in float64, too, and which row is the nearer
+    one may be a matter of the last bit.
+    """
     columns = copy.copy(pipeline[0])
     names = [*config.numeric, *config.categorical]
     columns.transformers_ = [(part, step, [*map(names.index, chosen)]) for part, step, chosen in columns.transformers_]
-    return Pipeline([("columns", columns), *pipeline.steps[1:]])
+    inside = [pipeline[-1], *pipeline[-1].get_params().values()]
+    double = any(type(part).__module__.startswith(DOUBLE) for part in inside)
+    cast = [("double", CastTransformer(dtype=np.float64).fit(np.zeros((1, 1), dtype=np.float32)))] if double else []
+    return Pipeline([("columns", columns), *cast, *pipeline.steps[1:]])
 
 
 def _options(pipeline: Pipeline, config: Config) -> dict[Any, dict[str, Any]]:
@@ -72,9 +81,33 @@ def _reason(error: Exception, pipeline: Pipeline) -> str:
     return f"skl2onnx cannot convert {type(pipeline[-1]).__name__} ({first_line(error)})"
 
 
-def _clip(graph: GraphProto, probabilities: str) -> str:
-    """Keep probabilities within [0, 1]: a forest's sum of float32 weights may end a last bit beyond."""
-    for name, bound in (("lowest", 0), ("highest", 1)):
-        graph.initializer.append(numpy_helper.from_array(np.array(bound, dtype=np.float32), name))
-    graph.node.append(helper.make_node("Clip", [probabilities, "lowest", "highest"], ["clipped"]))
-    return "clipped"
+def _look_up(graph: GraphProto) -> None:
+    """Read from constant tables by Gather: ArrayFeatureExtractor, which converters take for that, refuses a batch of no rows."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    graph.initializer.append(numpy_helper.from_array(np.array([1, -1], dtype=np.int64), "in_a_row"))
+    for position in reversed(range(len(graph.node))):
+        node = graph.node[position]
+        table = constants.get(node.input[0]) if node.op_type == "ArrayFeatureExtractor" else None
+        if table is not None and math.prod(table.dims[:-1]) == 1 and node.input[1] not in constants:
+            flat, index = f"{node.output[0]}_table", f"{node.output[0]}_index"
+            graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(table).ravel(), flat))
+            graph.node.insert(position, helper.make_node("Reshape", [node.input[1], "in_a_row"], [index]))
+            graph.node[position + 1].CopyFrom(helper.make_node("Gather", [flat, index], [node.output[0]]))
+
+
+def _answer(graph: GraphProto, config: Config) -> str:
+    """Return the name of the answer as float32; probabilities are kept within [0, 1].
+
+    A forest's sum of float32 weights may end a last bit beyond.
+    """
+    output = graph.output[-1]
+    answer = str(output.name)
+    if output.type.tensor_type.elem_type == TensorProto.DOUBLE:
+        graph.node.append(helper.make_node("Cast", [answer], ["single"], to=TensorProto.FLOAT))
+        answer = "single"
+    if config.task == "classification":
+        for name, bound in (("lowest", 0), ("highest", 1)):
+            graph.initializer.append(numpy_helper.from_array(np.array(bound, dtype=np.float32), name))
+        graph.node.append(helper.make_node("Clip", [answer, "lowest", "highest"], ["clipped"]))
+        answer = "clipped"
+    return answer

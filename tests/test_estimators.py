@@ -43,6 +43,13 @@ ENSEMBLES: dict[str, dict[str, Any]] = {
         "builder": "sklearn.calibration.CalibratedClassifierCV",
         "hyperparameters": {"estimator": {"builder": "sklearn.svm.LinearSVC"}, "cv": 3},
     },
+    "kernel": {
+        "builder": "sklearn.pipeline.Pipeline",
+        "hyperparameters": {
+            "steps": [["kernel", {"builder": "sklearn.decomposition.KernelPCA", "hyperparameters": {"n_components": 4}}]]
+            + [["line", {"builder": LOGISTIC}]]
+        },
+    },
     "grid": {
         "builder": "sklearn.model_selection.GridSearchCV",
         "hyperparameters": {"estimator": {"builder": LOGISTIC}, "param_grid": {"C": [0.1, 1.0]}, "cv": 3},
