@@ -7,6 +7,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
 ROWS ?=
 QUICK ?=
+KEEP ?=
+VERSIONS ?=
 
 N ?= 50
 SEED ?= 1
@@ -43,11 +45,11 @@ reproduce: $(VENV)/.run ## Build HEAD again in an empty clone; fail naming each 
 reproduce-elsewhere: $(VENV)/.run ## Build a sample on other CPUs, cores and surroundings, and compare every byte (QUICK=1: a few)
 	python -m proofs.elsewhere $(if $(QUICK),--quick)
 
-tables: $(VENV)/.run ## Run the pipeline on other tables by an edit of params.yaml alone; verify every format of each
-	python -m proofs.tables
+tables: $(VENV)/.run ## Run the pipeline on other tables by an edit of params.yaml alone; verify every format of each (KEEP=folder: leave them)
+	python -m proofs.tables $(if $(KEEP),--keep $(KEEP))
 
-consumers: $(VENV)/.test ## Replay every version where nothing of our stack is: an empty environment, Node.js, a browser
-	python -m proofs.consumers
+consumers: $(VENV)/.test ## Replay every version where nothing of our stack is: an empty environment, Node.js, a browser (VERSIONS=folders)
+	python -m proofs.consumers $(VERSIONS)
 
 crash-test: $(VENV)/.run ## Kill the pipeline N times (50) at moments drawn from SEED (1); fail when a run after one gives other bytes
 	python -m proofs.crashes $(N) --seed $(SEED)

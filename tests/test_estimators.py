@@ -46,8 +46,10 @@ ENSEMBLES: dict[str, dict[str, Any]] = {
     "kernel": {
         "builder": "sklearn.pipeline.Pipeline",
         "hyperparameters": {
-            "steps": [["kernel", {"builder": "sklearn.decomposition.KernelPCA", "hyperparameters": {"n_components": 4}}]]
-            + [["line", {"builder": LOGISTIC}]]
+            "steps": [
+                ["kernel", {"builder": "sklearn.decomposition.KernelPCA", "hyperparameters": {"n_components": 4}}],
+                ["line", {"builder": LOGISTIC}],
+            ]
         },
     },
     "grid": {

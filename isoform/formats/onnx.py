@@ -83,9 +83,9 @@ def reads_to_the_first_zero() -> bool:
     return bool(session.run(["y"], {"x": np.array([b"a\0b", b"c\0\0", b"\0b"])})[0].tolist() == ["a", "c", ""])
 
 
-def predict_proba(native: ort.InferenceSession, columns: Columns, config: Config | None = None) -> np.ndarray:
-    """Return the output `probabilities`; each column is fed as [N, 1]."""
-    return np.asarray(native.run(["probabilities"], _feeds(columns))[0])
+def infer(native: ort.InferenceSession, columns: Columns, config: Config) -> np.ndarray:
+    """Return the output `probabilities` or `prediction`; each column is fed as [N, 1]."""
+    return np.asarray(native.run([OUTPUT[config.task]], _feeds(columns))[0])
 
 
 def predict(native: ort.InferenceSession, columns: Columns) -> np.ndarray:
