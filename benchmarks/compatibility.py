@@ -98,7 +98,8 @@ def explain(error: Exception) -> str:
     """Return why a case came no further, in one short line."""
     if not isinstance(error, IsoformError):
         return " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    reason = re.sub(rf"^models\.sklearn\.{NAME}(\.builder is \w+, which|: \w+) ", "", error.reason)
+    text = re.sub(r"\[ONNXRuntimeError\].*?Status Message: ", "onnxruntime: ", error.reason)
+    reason = re.sub(rf"^models\.sklearn\.{NAME}(\.builder is \w+, which|: \w+) ", "", text)
     answers = re.match(r"answers (\[[^]]*\]), joblib answers (\[[^]]*\]); (.*)", reason)
     if answers:
         found, expected = json.loads(answers[1]), json.loads(answers[2])
@@ -171,6 +172,8 @@ def render(measured: Sequence[tuple[Case, Result]]) -> str:
         lines += ["| estimator | preprocessing | converts | difference | model.onnx | joblib | why not |"]
         lines += ["|---|---|---|--:|--:|--:|---|", *(row(case, result) for case, result in rows)]
     lines += ["", "## Arguments", "", "Those that are not the defaults, as they stand in params.yaml:", "", "```yaml"]
+    plain = yaml.SafeDumper
+    plain.ignore_aliases = lambda *_: True  # each entry is whole
     given = {case.name: case.entry for case, _ in measured if case.entry["hyperparameters"]}
     lines += [yaml.safe_dump(given, sort_keys=True, allow_unicode=True, width=120, default_flow_style=None).rstrip(), "```"]
     return "\n".join(lines) + "\n"

@@ -45,11 +45,9 @@ ENSEMBLES: dict[str, dict[str, Any]] = {
     },
     "kernel": {
         "builder": "sklearn.pipeline.Pipeline",
+        "preprocessing": "onehot",
         "hyperparameters": {
-            "steps": [
-                ["kernel", {"builder": "sklearn.decomposition.KernelPCA", "hyperparameters": {"n_components": 4}}],
-                ["line", {"builder": LOGISTIC}],
-            ]
+            "steps": [["kernel", {"builder": "sklearn.decomposition.KernelPCA"}], ["line", {"builder": LOGISTIC}]],
         },
     },
     "grid": {
