@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isoform.errors import BadInput, CheckFailed
+from isoform.errors import BadInput, CheckFailed, first_line
 from proofs.workspace import ROOT
 
 if TYPE_CHECKING:
@@ -41,11 +41,14 @@ def serving(folders: Sequence[Path]) -> Iterator[list[str]]:
 def opened(executable: str) -> "Iterator[Page]":
     """Start the Chromium at `executable`, and give an empty page of it."""
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import Error, sync_playwright
     except ImportError:
         raise BadInput("playwright", "is not installed", "pip install -r requirements-dev.lock") from None
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        try:
+            browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        except Error as error:
+            raise CheckFailed(executable, f"does not start ({first_line(error)})", "start it by hand and see") from None
         try:
             yield browser.new_page()
         finally:

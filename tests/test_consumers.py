@@ -14,7 +14,7 @@ from builders import REPOSITORY, Workspace
 from safetensors.numpy import load_file, save_file
 
 from isoform.errors import BadInput, CheckFailed
-from proofs import consumers, replays
+from proofs import chromium, consumers, replays
 from proofs.consumers import check, chosen, judge, size_mb, table, versions
 from proofs.replays import BROWSERS, CONSUMERS, Answer, program
 
@@ -144,11 +144,11 @@ def test_a_tensor_that_is_not_model_pt_s_is_named(environment: Path, workspace: 
     changed, missing, *_ = [name for name, tensor in load_file(path).items() if tensor.ndim == 2]
     tensors = load_file(path)
     tensors[changed] = np.nextafter(tensors[changed], np.float32(9))
-    del tensors[missing]
+    tensors["stray"] = tensors.pop(missing).copy() + 1
     save_file(tensors, path)
     with replays.tensors([], environment) as ask:
         failure = ask(workspace.folder("network")).failure
-    assert failure == f"not as in model.pt: {', '.join(sorted([changed, missing]))}"
+    assert failure == f"not as in model.pt: {', '.join(sorted([changed, missing, 'stray']))}"
 
 
 def test_a_consumer_that_says_nothing_has_failed(environment: Path, workspace: Workspace) -> None:
@@ -192,6 +192,11 @@ def test_a_missing_program_is_named_with_what_brings_it(monkeypatch: pytest.Monk
     assert chosen(["onnxruntime"]) == ["onnxruntime"]
     with pytest.raises(BadInput, match=r"chromium: not found; \.ci/programs installs it, or: apt-get install"):
         chosen(["chrom"])
+
+
+def test_a_browser_that_does_not_start_is_named() -> None:
+    with pytest.raises(CheckFailed, match=r"/bin/false: does not start \("), chromium.opened("/bin/false"):
+        pass
 
 
 def test_an_old_node_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
