@@ -82,7 +82,12 @@ def build_metadata(
         # Of the version, not of the run: a run's clock would change the bytes.
         created_at=model.created_at,
         metrics=dict(metrics),
-        training_config={"builder": config.builder, "hyperparameters": config.hyperparameters, "seed": settings.seed},
+        training_config={
+            "builder": config.builder,
+            **({"preprocessing": model.preprocessing} if kind == "sklearn" else {}),
+            "hyperparameters": config.hyperparameters,
+            "seed": settings.seed,
+        },
         input_schema=[
             *(Tensor(name=name, shape=[None, 1], dtype="float32") for name in config.numeric),
             *(Tensor(name=name, shape=[None, 1], dtype="string") for name in config.categorical),

@@ -195,7 +195,7 @@ def test_a_parameter_that_dvc_lock_does_not_have_is_named(
 @pytest.mark.parametrize(
     ("path", "old", "new", "reason"),
     [
-        ("pipeline/metrics.py", "BINS = 10", "BINS = 11", "dependency pipeline/metrics.py has changed"),
+        ("pipeline/plots.py", "BINS = 10", "BINS = 11", "dependency pipeline/plots.py has changed"),
         ("requirements.lock", "torch==", "# torch==", "dependency requirements.lock has changed"),
         ("dvc.yaml", "cmd: exec python -m stages.prepare", "cmd: exec python -B -m stages.prepare", "dvc.yaml says"),
         (
