@@ -1,9 +1,9 @@
 """pipeline.datasets, stages.prepare and stages.describe: a seeded split, and nothing learnt from held-out rows."""
 
 import dataclasses
-import shutil
 import json
 import math
+import shutil
 import statistics
 from collections.abc import Callable
 from pathlib import Path
