@@ -13,7 +13,7 @@ VERSIONS ?=
 N ?= 50
 SEED ?= 1
 
-.PHONY: help env run test lint types stale reproduce reproduce-elsewhere tables consumers crash-test benchmark propose lock keep schema clean
+.PHONY: help env run test lint types stale reproduce reproduce-elsewhere tables consumers crash-test benchmark compatibility propose lock keep schema clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 21
 
@@ -56,6 +56,9 @@ crash-test: $(VENV)/.run ## Kill the pipeline N times (50) at moments drawn from
 
 benchmark: $(VENV)/.test ## Measure, side by side, the ratios that README.md quotes
 	python -m benchmarks.run
+
+compatibility: $(VENV)/.test ## Run every scikit-learn estimator through every format, and write docs/compatibility.md
+	python -m benchmarks.compatibility
 
 propose: $(VENV)/.run ## Print the section `data:` of params.yaml for a table (FILE=data/raw/mine.csv TARGET=column)
 	@python -m pipeline.proposal "$$FILE" "$$TARGET"
