@@ -1,9 +1,10 @@
 """What Isoform costs over bare onnxruntime: one row, a thousand rows, and the first answer of a fresh process.
 
 Bare is `session.run` on the same arrays, each reshaped to [N, 1], in a session of the same bytes with the same options: it
-checks no cell, and in the cold start no hash. Isoform and bare answer in turn; medians. `again` is a second bare call of
-each turn, against the first: the noise of the machine. The rows are drawn by seed, numbers from golden.json, gaps
-included, and texts from the categories of training, every text an object of its own, as a parser makes them.
+checks no cell, and in the cold start no hash. Isoform and bare are timed in turn, each right after an untimed answer of its
+own, as in a service; medians. `again` is a second bare time of each turn, against the first: the noise of the machine. The
+rows are drawn by seed, numbers from golden.json, gaps included, and texts from the categories of training, every text an
+object of its own, as a parser makes them.
 
 Run     python -m benchmarks.loading [ROOT] [--repeats 300] [--starts 25]     (ROOT: a folder that holds models/; minutes)
 """
@@ -103,7 +104,7 @@ def warm(folder: Path, model: Model, repeats: int) -> Iterator[Cost]:
         if bare(rows).tobytes() != model.predict_proba(rows).tobytes():
             sys.exit(f"error: {folder}: Isoform and bare onnxruntime answer differently; run 'isoform verify'")
         asks: list[Callable[[Columns], Any]] = [bare, bare, model.predict_proba]
-        timed = [lambda ask=ask, rows=rows: seconds(lambda: ask(rows)) for ask in asks]
+        timed = [lambda ask=ask, rows=rows: (ask(rows), seconds(lambda: ask(rows)))[1] for ask in asks]
         bare_s, again_s, ours_s = interleaved(timed, times)
         limit = ADDED_AT_ONE_S if count == ONE else RATIO_AT_MANY
         what = f"{count} row{'s' if count > 1 else ''}, arrays"

@@ -46,7 +46,7 @@ def read_by_onnxruntime(column: np.ndarray) -> list[Any]:
 @pytest.fixture(autouse=True)
 def pack_everything() -> Iterator[None]:
     """Pack even a single cell; not monkeypatch, which hypothesis takes for state between examples."""
-    usual, onnx.PACKED_CELLS = onnx.PACKED_CELLS, 0
+    usual, onnx.PACKED_CELLS = onnx.PACKED_CELLS, 1
     yield
     onnx.PACKED_CELLS = usual
 
@@ -161,4 +161,4 @@ def test_a_model_answers_hostile_rows_alike_packed_as_objects_and_canonical(
         assert loaded.predict_proba(rows).tobytes() == expected.tobytes()
         onnx.PACKED_CELLS = 10**9
         assert loaded.predict_proba(rows).tobytes() == expected.tobytes()
-        onnx.PACKED_CELLS = 0
+        onnx.PACKED_CELLS = 1
