@@ -137,9 +137,9 @@ def _lost(reason: str) -> Result:
     return Result(outcome=UNFIT, reason=reason, size_bytes={}, hashes={})
 
 
-def work(jobs: int) -> None:
-    """Print the result of every case as a line of JSON."""
-    every = list(cases())
+def work(jobs: int, names: Sequence[str] = ()) -> None:
+    """Print the result of every case, or of those with these `names`, as a line of JSON."""
+    every = [case for case in cases() if not names or case.name in names]
     for position, case in enumerate(every):
         if jobs == 1:
             say(f"{position + 1} of {len(every)}: {case.name}")
@@ -190,9 +190,9 @@ def row(case: Case, result: Result) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Write the document, or, with a number of threads, work for it."""
+    """Write the document, or, with a number of threads and perhaps the names of cases, work for it."""
     if arguments:
-        work(int(arguments[0]))
+        work(int(arguments[0]), arguments[1:])
     else:
         write_atomic(DOCUMENT, render(list(measure())))
 
