@@ -3,6 +3,7 @@
 IsoformError
 ├── BadInput       the input or the call is wrong           exit status 2
 └── CheckFailed    a check that ran said no                 exit status 1
+Refused            a format's policy said no; `isoform.loading` tells it as a CheckFailed of the file
 """
 
 import sys
@@ -37,6 +38,10 @@ class CheckFailed(IsoformError):
     """A check ran and its answer is no."""
 
 
+class Refused(Exception):
+    """A format's policy says no to a file, whose path its module does not know; the message is the reason."""
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, its type when it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -50,14 +55,14 @@ def printable(text: str) -> str:
 def run(main: Callable[[], int | None], *, debug: bool = False) -> int:
     """Call `main` and turn its outcome into an exit status; an `IsoformError` becomes one line on stderr.
 
-    So do an error of the system and Ctrl-C. With `debug` the traceback is shown as well. Other exceptions are
+    So do an error of the system, a lack of memory and Ctrl-C. With `debug` the traceback is shown as well. Other exceptions are
     bugs and keep their traceback.
     """
     try:
         return main() or 0
     except BrokenPipeError:
         raise
-    except (IsoformError, OSError, KeyboardInterrupt) as error:
+    except (IsoformError, OSError, MemoryError, KeyboardInterrupt) as error:
         failure = _as_isoform_error(error)
         if debug:
             import logging  # here: it would be a fiftieth of the time that loading a small model takes
@@ -72,4 +77,6 @@ def _as_isoform_error(error: BaseException) -> IsoformError:
         return error
     if isinstance(error, OSError):  # a full disk, a folder that may not be written, a program that is not there
         return BadInput(error.filename or "the system", error.strerror or str(error), "mend it and run again")
+    if isinstance(error, MemoryError):
+        return CheckFailed("the system", "has not the memory that this takes", "give it more, or a smaller file")
     return CheckFailed("the run", "was interrupted", "run it again")

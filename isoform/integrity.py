@@ -13,6 +13,9 @@ from isoform.errors import BadInput, CheckFailed
 
 MAX_FILE_BYTES = 8 << 30
 """Larger files are refused before they are read."""
+# O_NOFOLLOW: a link is no file of the version. O_NONBLOCK: opening a FIFO that nobody writes to must not hang.
+OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+RESTORE = "run 'dvc checkout' or 'dvc pull'"
 
 
 def sha256(data: bytes) -> str:
@@ -21,43 +24,81 @@ def sha256(data: bytes) -> str:
 
 
 def read_bytes(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
-    """Return the content of a regular file.
+    """Return the content of a regular file that nobody vouches for: parameters, rows, metadata.json itself.
 
-    Raises `BadInput` when `path` is missing, a symbolic link, a device, a pipe or a folder, or holds more
-    than `max_bytes`.
+    Raises `BadInput` when `path` is missing, a symbolic link, a device, a pipe or a folder, holds more than `max_bytes`,
+    or is no path.
     """
+    refuse_bad_path(path)
     try:
-        # O_NONBLOCK: opening a FIFO that nobody writes to must not hang.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path, OPEN_FLAGS)
     except FileNotFoundError:
         raise BadInput(path, "no such file", "run 'dvc pull', or 'dvc repro' to build it") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadInput(path, f"cannot be opened ({reason})", "name a regular file that you may read") from None
-    status = os.fstat(handle)
-    if not stat.S_ISREG(status.st_mode):
+    try:
+        status = os.fstat(handle)
+        refuse_irregular(path, status)
+        refuse_large(path, status, max_bytes)
+    except BadInput:
         os.close(handle)
-        raise BadInput(path, "is not a regular file", "name a regular file")
+        raise
     with open(handle, "rb") as file:
-        if status.st_size > max_bytes:
-            raise BadInput(path, f"holds {status.st_size} bytes, the limit is {max_bytes}", "name a smaller file")
-        return file.read(max_bytes + 1)
+        # Room for what it holds now, not for the limit: `read` takes the memory first.
+        return file.read(status.st_size + 1)
 
 
-def open_verified(path: Path, expected_sha256: str, said_by: str = "metadata.json") -> bytes:
+def open_verified(
+    path: Path, expected_sha256: str, said_by: str = "metadata.json", *, expected_bytes: int | None = None
+) -> bytes:
     """Return the content of `path` after its SHA-256 matched `expected_sha256`; parse only what this returns.
 
-    Raises `CheckFailed` when it does not match and `BadInput` as `read_bytes` does.
+    The one door of every model file. Raises `CheckFailed` when it has another content, or another size than
+    `expected_bytes` (then nothing is read), and `BadInput` as `read_bytes` does.
     """
+    if expected_bytes is not None:
+        refuse_other_size(path, expected_bytes, said_by)
     data = read_bytes(path)
+    refuse_other_content(path, data, expected_sha256, said_by)
+    return data
+
+
+# Each guard is a function of its own: tests/faults takes them out one at a time and watches its test turn red.
+
+
+def refuse_bad_path(path: Path) -> None:
+    """Raise `BadInput` for what no file can be called."""
+    text = str(path)
+    if "\0" in text or len(os.fsencode(path.name)) > 255 or len(os.fsencode(text)) > 4000:
+        raise BadInput(f"{text[:80]!r}", "is no path of a file", "name a regular file")
+
+
+def refuse_irregular(path: Path, status: os.stat_result) -> None:
+    """Raise `BadInput` for a folder, a device, a pipe."""
+    if not stat.S_ISREG(status.st_mode):
+        raise BadInput(path, "is not a regular file", "name a regular file")
+
+
+def refuse_large(path: Path, status: os.stat_result, max_bytes: int) -> None:
+    """Raise `BadInput` for a file of more than `max_bytes`."""
+    if status.st_size > max_bytes:
+        raise BadInput(path, f"holds {status.st_size} bytes, the limit is {max_bytes}", "name a smaller file")
+
+
+def refuse_other_size(path: Path, expected_bytes: int, said_by: str) -> None:
+    """Raise `CheckFailed` when a regular file has another size, before any of it is read."""
+    with contextlib.suppress(OSError, ValueError):
+        status = os.lstat(path)
+        if stat.S_ISREG(status.st_mode) and status.st_size != expected_bytes:
+            raise CheckFailed(path, f"holds {status.st_size} bytes, {said_by} says {expected_bytes}", RESTORE)
+
+
+def refuse_other_content(path: Path, data: bytes, expected_sha256: str, said_by: str) -> None:
+    """Raise `CheckFailed` when `data` is not what was recorded."""
     found = sha256(data)
     if found != expected_sha256:
-        raise CheckFailed(
-            path,
-            f"sha256 is {found[:12]}…, {said_by} says {expected_sha256[:12]}…",
-            "run 'dvc checkout' or 'dvc pull'",
-        )
-    return data
+        raise CheckFailed(path, f"sha256 is {found[:12]}…, {said_by} says {expected_sha256[:12]}…", RESTORE)
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:

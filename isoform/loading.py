@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from isoform import metadata as documents
-from isoform.errors import BadInput, CheckFailed, IsoformError
+from isoform.errors import BadInput, CheckFailed, IsoformError, Refused
 from isoform.formats import FORMATS, FormatModule, open_format
 from isoform.integrity import open_verified
 from isoform.labels import labels
 from isoform.metadata import Config, Golden, Metadata
 from isoform.rows import Columns, Rows, canonical, count
+
+UNSAFE = "rebuild it with 'dvc repro', and do not load this one"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +48,16 @@ class Model:
         return answer(self.module, self.native, prepare(rows, self.config.numeric, self.config.categorical), self.config)
 
 
-def load(folder: str | Path, format: str | None = None, trust_pickle: bool = False) -> Model:
+def load(folder: str | Path, format: str | None = None, trust_pickle: bool = False, allow_version_skew: bool = False) -> Model:
     """Load the version in `folder`.
 
     Without `format`, the safest one present is taken. Each file's SHA-256 is compared with metadata.json
-    before anything parses it. A format that unpickles (joblib, pickle, full_model) runs whatever code
-    its file names: it is loaded only with its name and `trust_pickle=True`.
+    before anything parses it, and its format's policy says what may be in it. A format that unpickles (joblib, pickle,
+    full_model) is loaded only with its name and `trust_pickle=True`, and only with the library versions that wrote it;
+    with `allow_version_skew=True` others are logged as a warning.
 
-    Raises `CheckFailed` when a hash differs and `BadInput` when the folder, the format or a library is missing.
+    Raises `CheckFailed` when a hash or a version differs or the policy refuses the file, and `BadInput` when the folder, the
+    format or a library is missing.
     """
     folder = Path(folder)
     metadata = documents.read(folder)
@@ -61,25 +65,66 @@ def load(folder: str | Path, format: str | None = None, trust_pickle: bool = Fal
     if name not in FORMATS or name not in metadata.files:
         have = ", ".join(known for known in metadata.files if known in FORMATS)
         raise BadInput(folder, f"has no format '{name}'", f"give one of {have}")
-    if not FORMATS[name].safe and not trust_pickle:
-        raise BadInput(
-            folder / metadata.files[name].path,
-            f"format '{name}' unpickles, which runs any code the file names",
-            "pass trust_pickle=True (--trust-pickle) if you trust its author, or load another format",
-        )
+    path = folder / metadata.files[name].path
+    refuse_untrusted(path, name, trust_pickle)
+    refuse_version_skew(path, name, metadata, allow_version_skew)
     config = read_config(folder, metadata)
     data = read_file(folder, metadata, name)
-    native = parse_model(folder / metadata.files[name].path, name, data, config)
+    native = parse_model(path, name, data, config, allow_version_skew)
     return Model(metadata=metadata, config=config, format=name, native=native, module=open_format(name))
 
 
-def parse_model(path: Path, name: str, data: bytes, config: Config) -> Any:
+def refuse_untrusted(path: Path, name: str, trust_pickle: bool) -> None:
+    """Raise `BadInput` for a format that unpickles, unless the caller has said that he trusts it."""
+    if not FORMATS[name].safe and not trust_pickle:
+        raise BadInput(
+            path,
+            f"format '{name}' unpickles, which is only as safe as its author",
+            "pass trust_pickle=True (--trust-pickle) if you trust him, or load another format",
+        )
+
+
+def refuse_version_skew(path: Path, name: str, metadata: Metadata, allow: bool) -> None:
+    """Raise `CheckFailed` when a library that the format is bound to is not the one that metadata.json names; or log it."""
+    if not FORMATS[name].bound_to:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    for library in FORMATS[name].bound_to:
+        try:
+            here = version(library).partition("+")[0]
+        except PackageNotFoundError:
+            continue  # `open_format` says what to install
+        recorded = metadata.environment.get(library, "no version")
+        if here != recorded:
+            reason = f"metadata.json records {library} {recorded}, {here} is installed"
+            failure = CheckFailed(
+                path, reason, f"install {library}=={recorded}, or pass allow_version_skew (--allow-version-skew)"
+            )
+            if not allow:
+                raise failure
+            import logging  # here: a consumer of model.onnx never needs it
+
+            logging.getLogger(__name__).warning("warning: %s: %s", path, reason)
+
+
+def refuse_empty(path: Path, data: bytes) -> None:
+    """Raise `CheckFailed` for a file of no bytes, which some readers take for a model of nothing."""
+    if not data:
+        raise CheckFailed(path, "is empty", "rebuild it with 'dvc repro'")
+
+
+def parse_model(path: Path, name: str, data: bytes, config: Config, allow_version_skew: bool = False) -> Any:
     """Parse the verified content of `path` with the reader of format `name`; whatever that raises becomes one line."""
     module = open_format(name)
+    refuse_empty(path, data)
+    options = {"allow_version_skew": allow_version_skew} if FORMATS[name].bound_to else {}
     try:
-        return module.load(data, config)
+        return module.load(data, config, **options)
     except IsoformError:
         raise
+    except Refused as refusal:
+        raise CheckFailed(path, str(refusal), UNSAFE) from refusal
     except Exception as error:  # the readers share no base class; the cause is kept for --debug
         reason = f"{name} cannot read it ({type(error).__name__}: {str(error)[:200]})"
         raise BadInput(path, reason, "rebuild it with 'dvc repro'") from error
@@ -88,10 +133,15 @@ def parse_model(path: Path, name: str, data: bytes, config: Config) -> Any:
 def read_file(folder: Path, metadata: Metadata, name: str) -> bytes:
     """Return the verified bytes of entry `name` of metadata.json."""
     entry = metadata.files[name]
-    data = open_verified(folder / entry.path, entry.sha256)
-    if len(data) != entry.bytes:
-        raise CheckFailed(folder / entry.path, f"holds {len(data)} bytes, metadata.json says {entry.bytes}", documents.REDO)
-    return data
+    refuse_other_filename(folder, name, entry.path)
+    return open_verified(folder / entry.path, entry.sha256, expected_bytes=entry.bytes)
+
+
+def refuse_other_filename(folder: Path, name: str, filename: str) -> None:
+    """Raise `BadInput` when metadata.json gives entry `name` to a file of another format."""
+    expected = FORMATS[name].filename if name in FORMATS else f"{name}.json"
+    if filename != expected:
+        raise BadInput(folder / "metadata.json", f"says that '{name}' is {filename}, and it is {expected}", documents.REDO)
 
 
 def read_config(folder: Path, metadata: Metadata) -> Config:

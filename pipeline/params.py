@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 
 from isoform.errors import BadInput
 from isoform.integrity import read_bytes
-from isoform.metadata import Task
+from isoform.metadata import MODEL_NAME, VERSION, Task
 from pipeline.determinism import Reproducibility
 
 PATH = Path("params.yaml")
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-Version = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}$")]
+Name = Annotated[str, StringConstraints(pattern=f"^{MODEL_NAME}$")]
+Version = Annotated[str, StringConstraints(pattern=f"^{VERSION}$")]
 Timestamp = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 Positive = Annotated[int, Field(gt=0)]
 OUTPUTS = {"classification": ("label", "probabilities"), "regression": ("prediction",)}

@@ -27,8 +27,8 @@ class FormatModule(Protocol):
     def dump(self, model: Any) -> bytes:
         """Return the content of the file."""
 
-    def load(self, data: bytes, config: Config) -> Any:
-        """Parse verified bytes; raises whatever its library raises."""
+    def load(self, data: bytes, config: Config, **options: bool) -> Any:
+        """Parse verified bytes; raises `Refused` for what the format's policy forbids, or whatever its library raises."""
 
     def infer(self, native: Any, columns: Columns, config: Config) -> np.ndarray:
         """Return float32 [N, K]."""
@@ -40,9 +40,11 @@ class Format:
 
     filename: str
     safe: bool
-    """False: loading it runs whatever code the file names, so it is loaded only when asked for by name."""
+    """False: loading it unpickles, so it is loaded only when asked for by name and trusted."""
     extra: str
     """The extra of this package that brings its libraries; "" for the base."""
+    bound_to: tuple[str, ...] = ()
+    """Libraries whose own objects are in the file: another version than the recorded one may read them as something else."""
 
     @property
     def module(self) -> str:
@@ -57,9 +59,9 @@ FORMATS = {
     "safetensors": Format("model.safetensors", safe=True, extra="torch"),
     "state_dict": Format("model.pt", safe=True, extra="torch"),
     "checkpoint": Format("checkpoint.pt", safe=True, extra="torch"),
-    "joblib": Format("pipeline.joblib", safe=False, extra="sklearn"),
-    "pickle": Format("pipeline.pkl", safe=False, extra="sklearn"),
-    "full_model": Format("model_full.pt", safe=False, extra="torch"),
+    "joblib": Format("pipeline.joblib", safe=False, extra="sklearn", bound_to=("scikit-learn", "numpy", "joblib")),
+    "pickle": Format("pipeline.pkl", safe=False, extra="sklearn", bound_to=("scikit-learn", "numpy")),
+    "full_model": Format("model_full.pt", safe=False, extra="torch", bound_to=("torch",)),
 }
 
 

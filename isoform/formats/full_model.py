@@ -15,7 +15,7 @@ def dump(model: Any) -> bytes:
     return state_dict.dump_torch(model)
 
 
-def load(data: bytes, config: Config) -> torch.nn.Module:
+def load(data: bytes, config: Config, allow_version_skew: bool = False) -> torch.nn.Module:
     """Unpickle a module: runs whatever code `data` names."""
     module = torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
     if not isinstance(module, torch.nn.Module):

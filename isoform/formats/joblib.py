@@ -16,7 +16,7 @@ def dump(model: Pipeline) -> bytes:
     return buffer.getvalue()
 
 
-def load(data: bytes, config: Config) -> Pipeline:
+def load(data: bytes, config: Config, allow_version_skew: bool = False) -> Pipeline:
     """Unpickle a Pipeline: runs whatever code `data` names."""
     return pickle.expect_pipeline(joblib.load(io.BytesIO(data)))
 

@@ -24,7 +24,7 @@ def dump(model: Pipeline) -> bytes:
     return pickle.dumps(model, protocol=PROTOCOL)
 
 
-def load(data: bytes, config: Config) -> Pipeline:
+def load(data: bytes, config: Config, allow_version_skew: bool = False) -> Pipeline:
     """Unpickle a Pipeline: runs whatever code `data` names."""
     return expect_pipeline(pickle.loads(data))
 

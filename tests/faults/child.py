@@ -1,0 +1,167 @@
+"""The process in which faults are tried: it watches itself, and forks for each one.
+
+Starting Python with its libraries takes seconds, forking milliseconds. So this process loads the libraries, has the good
+versions answered once, and then forks for each request that it reads from stdin: a JSON object a line (see `Request` in
+harness.py); it answers each with one on stdout. In the fork an audit hook that was installed before anything else reports
+what loading a file never does.
+"""
+# ruff: noqa: E402, PTH123, PLW0603 - nothing is imported before the hook is there
+
+import sys
+
+ARMED = False
+EVENTS: list[str] = []
+FORBIDDEN = (
+    "exec",
+    "import",
+    "subprocess.",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "os.spawn",
+    "pty.",
+    "socket.",
+    "ctypes.",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.mkdir",
+    "os.chmod",
+    "os.chown",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "shutil.",
+    "tempfile.",
+    "urllib.",
+    "webbrowser.",
+)
+
+
+def watch(event: str, arguments: tuple[object, ...]) -> None:
+    """Note an event that loading never raises; the fork reports them."""
+    if not ARMED:
+        return
+    if event == "open":
+        mode, flags = arguments[1], arguments[2]
+        writes = bool(set(mode) & set("wax+")) if isinstance(mode, str) else bool(isinstance(flags, int) and flags & 3)
+        if writes:
+            EVENTS.append(f"open {arguments[0]!r} for writing")
+    elif event == "import":
+        if arguments[0] not in sys.modules:
+            EVENTS.append(f"import {arguments[0]}")
+    elif event.startswith(FORBIDDEN):
+        EVENTS.append(f"{event} {arguments!r}"[:200])
+
+
+sys.addaudithook(watch)
+
+import contextlib
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import time
+from typing import Any
+
+MORE_MEMORY_BYTES = 1 << 30
+"""What a fork may take beyond what it starts with."""
+
+
+def take_out(guard: str) -> None:
+    """Replace `module:function` by one that lets everything pass, or set `module:CONSTANT=literal`."""
+    import ast
+
+    place, _, value = guard.partition("=")
+    module_name, _, name = place.partition(":")
+    *owners, last = name.split(".")
+    owner: Any = importlib.import_module(module_name)
+    for attribute in owners:
+        owner = getattr(owner, attribute)
+    getattr(owner, last)  # a guard that is not there guards nothing
+    setattr(owner, last, ast.literal_eval(value) if value else lambda *arguments, **options: None)
+
+
+def attempt(request: dict[str, Any]) -> int:
+    """Run the command of a request in this process, watched and limited, and return its exit status."""
+    global ARMED
+    if request["without"]:
+        take_out(request["without"])
+    from isoform import cli
+
+    with open("/proc/self/statm") as file:
+        taken = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + request["more_memory_bytes"],) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ARMED = True
+    try:
+        return cli.main(request["command"])
+    except SystemExit as exit:
+        return exit.code if isinstance(exit.code, int) else 2
+    finally:
+        ARMED = False
+
+
+def in_fork(request: dict[str, Any]) -> None:
+    """Run the request with its output in files; a traceback is written where a user would see it."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(f"{request['scratch']}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    status = 70
+    try:
+        status = attempt(request)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        with open(f"{request['scratch']}/events", "w") as file:
+            json.dump(EVENTS, file)
+        os._exit(status)
+
+
+def serve(request: dict[str, Any]) -> dict[str, Any]:
+    """Fork, wait for the request's end or its time limit, and return what came of it."""
+    began = time.monotonic()
+    process = os.fork()
+    if not process:
+        in_fork(request)
+    handle = os.pidfd_open(process)
+    in_time = bool(select.select([handle], [], [], request["timeout_s"])[0])
+    if not in_time:
+        os.kill(process, signal.SIGKILL)
+    _, status, usage = os.wait4(process, 0)
+    os.close(handle)
+    return {
+        "status": os.waitstatus_to_exitcode(status),
+        "timed_out": not in_time,
+        "peak_bytes": usage.ru_maxrss * 1024,
+        "seconds": time.monotonic() - began,
+    }
+
+
+def warm(commands: list[list[str]]) -> None:
+    """Run commands that succeed, so that whatever they import is there before the forks."""
+    from isoform import cli
+
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        for command in commands:
+            if cli.main(command):
+                raise RuntimeError(f"isoform {' '.join(command)} failed on a good version")
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    warm(json.loads(sys.stdin.readline()))
+    print("{}", file=answers, flush=True)
+    while line := sys.stdin.readline():
+        print(json.dumps(serve(json.loads(line))), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()
