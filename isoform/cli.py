@@ -9,6 +9,8 @@ from pathlib import Path
 from isoform import errors
 from isoform.errors import BadInput
 
+SKEW = "only warn when a pickle was written by other library versions"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 1 when a check fails, 2 when the input or the call is wrong."""
@@ -28,7 +30,9 @@ def predict(options: argparse.Namespace) -> int:
     from isoform.labels import labels
     from isoform.loading import load
 
-    model = load(options.folder, format=options.format, trust_pickle=options.trust_pickle)
+    model = load(
+        options.folder, format=options.format, trust_pickle=options.trust_pickle, allow_version_skew=options.allow_version_skew
+    )
     rows = tables.read(options.rows, model.config.numeric, model.config.categorical)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if model.config.task == "regression":
@@ -61,12 +65,19 @@ def verify(options: argparse.Namespace) -> int:
     bad = 0
     for folder in folders:
         print(folder)
-        for finding in check(folder, trust_pickle=options.trust_pickle, present_only=options.present_only):
+        findings = check(
+            folder,
+            trust_pickle=options.trust_pickle,
+            present_only=options.present_only,
+            allow_version_skew=options.allow_version_skew,
+            revision=options.rev,
+        )
+        for finding in findings:
             if finding.error:
                 print(f"error: {finding.error}", file=sys.stderr)
                 bad += 1
             else:
-                print(f"  ok  {finding.name:<12} {errors.printable(finding.text)}")
+                print(f" {'note' if finding.note else 'ok':<4} {finding.name:<12} {errors.printable(finding.text)}")
     print(f"{len(folders)} version{'s' * (len(folders) != 1)}, {bad or 'no'} bad file{'s' * (bad != 1)}")
     return int(bad > 0)
 
@@ -96,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("rows", type=Path, metavar="ROWS.(csv|jsonl|parquet)")
     command.add_argument("--format", help="instead of the safest one present")
     command.add_argument("--trust-pickle", action="store_true", help="allow a format that unpickles")
+    command.add_argument("--allow-version-skew", action="store_true", help=SKEW)
     command.set_defaults(command=predict)
 
     command = commands.add_parser("inspect", help=inspect.__doc__, description=inspect.__doc__)
@@ -105,6 +117,8 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("verify", help=verify.__doc__, description=verify.__doc__)
     command.add_argument("folders", type=Path, nargs="*", metavar="DIR", help="default: every version under models/")
     command.add_argument("--trust-pickle", action="store_true", help="replay the formats that unpickle too")
+    command.add_argument("--rev", metavar="REV", help="check against metadata.json of this Git revision, not the folder's own")
+    command.add_argument("--allow-version-skew", action="store_true", help=SKEW)
     command.add_argument("--present-only", action="store_true", help="a file that was not pulled is no failure")
     command.set_defaults(command=verify)
 

@@ -86,7 +86,7 @@ def refuse_untrusted(path: Path, name: str, trust_pickle: bool) -> None:
 
 def refuse_version_skew(path: Path, name: str, metadata: Metadata, allow: bool) -> None:
     """Raise `CheckFailed` when a library that the format is bound to is not the one that metadata.json names; or log it."""
-    if not FORMATS[name].bound_to:
+    if name not in FORMATS or not FORMATS[name].bound_to:
         return
     from importlib.metadata import PackageNotFoundError, version
 

@@ -9,8 +9,9 @@ import numpy as np
 from isoform import metadata as documents
 from isoform.errors import BadInput, CheckFailed, IsoformError
 from isoform.formats import FORMATS, open_format
+from isoform.integrity import read_bytes
 from isoform.labels import labels
-from isoform.loading import answer, parse_model, read_config, read_file, read_golden
+from isoform.loading import answer, parse_model, read_config, read_file, read_golden, refuse_version_skew
 from isoform.metadata import Config, Golden, Metadata
 from isoform.rows import Columns, canonical
 
@@ -22,6 +23,8 @@ class Finding:
     name: str
     text: str
     error: IsoformError | None = None
+    note: bool = False
+    """Neither good nor bad: something to know."""
 
     @property
     def ok(self) -> bool:
@@ -29,14 +32,28 @@ class Finding:
         return self.error is None
 
 
-def verify(folder: Path, *, trust_pickle: bool = False, present_only: bool = False) -> Iterator[Finding]:
+def verify(
+    folder: Path,
+    *,
+    trust_pickle: bool = False,
+    present_only: bool = False,
+    allow_version_skew: bool = False,
+    revision: str | None = None,
+) -> Iterator[Finding]:
     """Yield a finding for each file of the version in `folder`, in the order of metadata.json.
 
+    The hashes are those of metadata.json in the folder, which a note says when Git's HEAD has another; or, with `revision`,
+    those of that revision of its Git repository: then another metadata.json in the folder is a failure.
     A missing file is a failure unless `present_only`. Formats that unpickle are only hashed unless
     `trust_pickle`; a format whose library is missing is named and counts as neither good nor bad.
     Raises `BadInput` when there is no metadata.json to verify against; whatever else is wrong is a finding.
     """
-    metadata = documents.read(folder)
+    if revision is None:
+        metadata = documents.read(folder)
+        yield from _compare_with_head(folder)
+    else:
+        metadata, document = _metadata_of(folder, revision)
+        yield _compare_with(document, folder, revision)
     try:
         config, golden = read_config(folder, metadata), read_golden(folder, metadata)
     except IsoformError as error:
@@ -48,9 +65,54 @@ def verify(folder: Path, *, trust_pickle: bool = False, present_only: bool = Fal
             continue
         try:
             data = read_file(folder, metadata, name)
-            yield Finding(name, _replay(folder, metadata, name, data, config, golden, trust_pickle))
+            if trust_pickle:
+                refuse_version_skew(folder / entry.path, name, metadata, allow_version_skew)
+            yield Finding(name, _replay(folder, metadata, name, data, config, golden, trust_pickle, allow_version_skew))
         except IsoformError as error:
             yield Finding(name, str(error), error)
+
+
+def _compare_with_head(folder: Path) -> Iterator[Finding]:
+    """Yield a note when the folder's metadata.json is not the one that Git's HEAD has."""
+    from isoform import revisions
+
+    if not revisions.in_repository(folder):
+        return
+    try:
+        committed = revisions.metadata_at(folder, "HEAD")
+    except BadInput:
+        return  # a repository without a commit
+    if committed is None:
+        yield Finding("metadata", "Git's HEAD has no metadata.json here", note=True)
+    elif committed != _document(folder):
+        yield Finding("metadata", "metadata.json differs from Git's HEAD ('git diff' shows how)", note=True)
+
+
+def _metadata_of(folder: Path, revision: str) -> tuple[Metadata, bytes]:
+    from isoform import revisions
+
+    path = folder / "metadata.json"
+    if not folder.is_dir():
+        raise BadInput(folder, "no such folder", "name a version folder such as models/NAME/v1.0.0")
+    documents.refuse_linked_folder(folder)
+    document = revisions.metadata_at(folder, revision)
+    if document is None:
+        raise BadInput(path, f"is not in revision '{revision}'", "name a revision in which this version was published")
+    return documents.parse_metadata(document, path), document
+
+
+def _compare_with(document: bytes, folder: Path, revision: str) -> Finding:
+    path = folder / "metadata.json"
+    try:
+        if _document(folder) == document:
+            return Finding("metadata", f"as in revision '{revision}'")
+        raise CheckFailed(path, f"differs from revision '{revision}'", f"run 'git checkout {revision} -- {path}'")
+    except IsoformError as error:
+        return Finding("metadata", str(error), error)
+
+
+def _document(folder: Path) -> bytes:
+    return read_bytes(folder / "metadata.json", max_bytes=documents.MAX_METADATA_BYTES)
 
 
 def rows_of(golden: Golden, config: Config) -> Columns:
@@ -76,7 +138,16 @@ def difference(found: np.ndarray, expected: np.ndarray, scale: float) -> float:
     return float(apart.max(initial=0.0))
 
 
-def _replay(folder: Path, metadata: Metadata, name: str, data: bytes, config: Config, golden: Golden, trust_pickle: bool) -> str:
+def _replay(
+    folder: Path,
+    metadata: Metadata,
+    name: str,
+    data: bytes,
+    config: Config,
+    golden: Golden,
+    trust_pickle: bool,
+    allow_version_skew: bool,
+) -> str:
     if name not in FORMATS:
         return "hash ok"
     if not FORMATS[name].safe and not trust_pickle:
@@ -86,7 +157,7 @@ def _replay(folder: Path, metadata: Metadata, name: str, data: bytes, config: Co
     except IsoformError as error:
         return f"hash ok, not replayed: {error.reason} ({error.action})"
     path = folder / metadata.files[name].path
-    native = parse_model(path, name, data, config)
+    native = parse_model(path, name, data, config, allow_version_skew)
     expected = answers_of(golden, config)
     try:
         rows = rows_of(golden, config)

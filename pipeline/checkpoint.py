@@ -16,7 +16,7 @@ from typing import Any
 
 from isoform.errors import IsoformError
 from isoform.formats import state_dict
-from isoform.integrity import read_bytes, sha256, write_atomic
+from isoform.integrity import read_bytes, refuse_other_content, sha256, write_atomic
 from pipeline import environment
 
 DIGEST_BYTES = 32
@@ -105,8 +105,7 @@ def _read(path: Path) -> tuple[Origin, Checkpoint]:
     content = read_bytes(path)
     digest, data = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
     # torch reads a flipped weight without a word.
-    if hashlib.sha256(data).digest() != digest:
-        raise ValueError("its hash does not match")
+    refuse_other_content(path, data, digest.hex(), "its own head")
     whole = state_dict.read(data)
     origin, checkpoint = json.loads(whole["origin"]), whole["checkpoint"]
     if not isinstance(origin, dict) or type(checkpoint["step"]) is not int:

@@ -25,6 +25,11 @@ FORMATS_OF: dict[Kind, list[str]] = {
     "sklearn": ["joblib", "pickle", "onnx"],
     "torch": ["state_dict", "full_model", "checkpoint", "safetensors", "onnx"],
 }
+WRITTEN_BY = dict.fromkeys(["joblib", "pickle", "state_dict", "full_model", "checkpoint"], "train") | {
+    "safetensors": "convert",
+    "onnx": "export",
+}
+"""Format → the record (see `pipeline.records`) of the stage that writes it."""
 FRAMEWORK: dict[Kind, str] = {"sklearn": "scikit-learn", "torch": "pytorch"}
 LIBRARIES: dict[Kind, list[str]] = {
     "sklearn": ["numpy", "scipy", "scikit-learn", "joblib", "skl2onnx", "onnx", "onnxruntime"],

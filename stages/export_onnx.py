@@ -1,7 +1,7 @@
 """Export a model to ONNX, its preprocessing included, by the contract of pipeline/onnx_graph.py.
 
-Reads   pipeline.joblib or model.pt in the model's version folder, data/prepared/schema.json
-Writes  model.onnx beside it
+Reads   pipeline.joblib or model.pt in the model's version folder, checked by train.sha256, data/prepared/schema.json
+Writes  model.onnx and its hash, export.sha256, beside it
 Run     python -m stages.export_onnx sklearn pipeline_rf
 """
 
@@ -11,9 +11,8 @@ from onnx import ModelProto
 
 from isoform.formats import FORMATS
 from isoform.formats import onnx as onnx_format
-from isoform.integrity import read_bytes, write_atomic
 from isoform.metadata import Config
-from pipeline import configs, datasets, layout, params
+from pipeline import configs, datasets, layout, params, records
 from stages import run
 
 
@@ -40,8 +39,8 @@ def main(kind: Literal["sklearn", "torch"], name: str) -> None:
     config = configs.describe(name, model, datasets.read_schema())
     folder = layout.version_dir(name, model.version)
     source, export = {"sklearn": ("joblib", export_sklearn), "torch": ("state_dict", export_torch)}[kind]
-    exported = export(read_bytes(folder / FORMATS[source].filename), config, settings.onnx)
-    write_atomic(folder / FORMATS["onnx"].filename, onnx_format.dump(exported))
+    exported = export(records.read(folder, "train", FORMATS[source].filename), config, settings.onnx)
+    records.write(folder, "export", {FORMATS["onnx"].filename: onnx_format.dump(exported)})
 
 
 if __name__ == "__main__":

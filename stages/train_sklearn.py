@@ -1,7 +1,7 @@
 """Fit a scikit-learn Pipeline, preprocessing included.
 
 Reads   data/prepared/train.parquet, schema.json
-Writes  pipeline.joblib and pipeline.pkl in the model's version folder
+Writes  pipeline.joblib, pipeline.pkl and their hashes, train.sha256, in the model's version folder
 Run     python -m stages.train_sklearn pipeline_rf
 """
 
@@ -14,9 +14,8 @@ from sklearn.pipeline import Pipeline
 from isoform.formats import FORMATS
 from isoform.formats import joblib as joblib_format
 from isoform.formats import pickle as pickle_format
-from isoform.integrity import write_atomic
 from isoform.rows import Columns
-from pipeline import datasets, estimators, layout, params
+from pipeline import datasets, estimators, layout, params, records
 from pipeline.datasets import Schema
 from pipeline.params import SklearnModel
 from stages import run
@@ -40,8 +39,8 @@ def main(name: str) -> None:
     pipeline = train(name, model, schema, columns, targets, settings.seed)
     log.info("fitted in %.1f s", time.perf_counter() - begin)
     folder = layout.version_dir(name, model.version)
-    write_atomic(folder / FORMATS["joblib"].filename, joblib_format.dump(pipeline))
-    write_atomic(folder / FORMATS["pickle"].filename, pickle_format.dump(pipeline))
+    contents = {"joblib": joblib_format.dump(pipeline), "pickle": pickle_format.dump(pipeline)}
+    records.write(folder, "train", {FORMATS[entry].filename: data for entry, data in contents.items()})
 
 
 if __name__ == "__main__":

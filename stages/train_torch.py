@@ -1,7 +1,7 @@
 """Train a network; a killed training goes on from its newest checkpoint.
 
 Reads   data/prepared/train.parquet, schema.json
-Writes  model.pt, model_full.pt, checkpoint.pt and history.csv in the model's version folder
+Writes  model.pt, model_full.pt, checkpoint.pt, history.csv and their hashes, train.sha256, in the model's version folder
 Run     python -m stages.train_torch simple_classifier
 """
 
@@ -11,9 +11,8 @@ import logging
 import torch
 
 from isoform.formats import FORMATS, checkpoint, full_model, state_dict
-from isoform.integrity import write_atomic
 from pipeline import checkpoint as checkpoints
-from pipeline import configs, datasets, determinism, environment, layout, params, training
+from pipeline import configs, datasets, determinism, environment, layout, params, records, training
 from pipeline.params import TorchModel
 from stages import run
 
@@ -53,11 +52,15 @@ def main(name: str) -> None:
     settings = params.load()
     network, last = train(name, settings)
     folder = layout.version_dir(name, settings.model("torch", name).version)
-    write_atomic(folder / FORMATS["state_dict"].filename, state_dict.dump(network.state_dict()))
-    write_atomic(folder / FORMATS["full_model"].filename, full_model.dump(network))
-    write_atomic(folder / FORMATS["checkpoint"].filename, checkpoint.dump(last))
+    contents = {
+        "state_dict": state_dict.dump(network.state_dict()),
+        "full_model": full_model.dump(network),
+        "checkpoint": checkpoint.dump(last),
+    }
     lines = [f"{epoch},{loss:.6f},{rate:.6g}" for epoch, (loss, rate) in enumerate(last["history"], start=1)]
-    write_atomic(folder / "history.csv", "\n".join(["epoch,loss,learning_rate", *lines]) + "\n")
+    history = "\n".join(["epoch,loss,learning_rate", *lines]) + "\n"
+    files = {FORMATS[entry].filename: data for entry, data in contents.items()}
+    records.write(folder, "train", {**files, "history.csv": history.encode()})
     checkpoints.end(layout.SCRATCH / name)
 
 

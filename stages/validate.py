@@ -1,6 +1,7 @@
 """Reload every format of a model, compare its answers with the reference's, and only then publish the version.
 
-Reads   every model file of the version folder, history.csv, data/prepared/test.parquet, schema.json
+Reads   every model file of the version folder and history.csv, checked by the records (*.sha256) of the stages that wrote
+        them, data/prepared/test.parquet, schema.json
 Writes  reports/<name>/, and in the version folder config.json, golden.json and, last, metadata.json
 Run     python -m stages.validate sklearn pipeline_rf
 """
@@ -14,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from isoform.formats import FORMATS, open_format
-from isoform.integrity import read_bytes, write_atomic
+from isoform.integrity import write_atomic
 from isoform.loading import answer, parse_model
 from isoform.metadata import Config, Estimate, Parity, to_json
 from isoform.rows import Columns
-from pipeline import configs, datasets, determinism, layout, metrics, onnx_contract, params, parity, publishing
+from pipeline import configs, datasets, determinism, layout, metrics, onnx_contract, params, parity, publishing, records
 from pipeline.parity import Answer
 from pipeline.progress import progress
 from pipeline.publishing import FORMATS_OF, Kind
@@ -75,7 +76,7 @@ def main(kind: Kind, name: str) -> None:
     schema = datasets.read_schema()
     config = configs.describe(name, model, schema)
     columns, labels = datasets.read_test(schema)
-    contents = {entry: read_bytes(folder / FORMATS[entry].filename) for entry in FORMATS_OF[kind]}
+    contents = {entry: records.read(folder, publishing.WRITTEN_BY[entry], FORMATS[entry].filename) for entry in FORMATS_OF[kind]}
     if kind == "torch":
         determinism.seed_torch(settings.seed, settings.threads)
     natives = reload(kind, folder, contents, config)
@@ -100,9 +101,8 @@ def write_report(name: str, folder: Path, estimates: Mapping[str, Estimate], tab
     reports = layout.report_dir(name)
     for table, text in tables.items():
         write_atomic(reports / f"{table}.csv", text)
-    history = folder / "history.csv"  # a network's; DVC keeps it with the model, so that training has a run-cache
-    if history.exists():
-        write_atomic(reports / "loss.csv", read_bytes(history))
+    if (folder / "history.csv").exists():  # a network's; DVC keeps it with the model, so that training has a run-cache
+        write_atomic(reports / "loss.csv", records.read(folder, "train", "history.csv"))
     write_atomic(reports / "metrics.json", to_json(estimates))
 
 

@@ -1,5 +1,6 @@
 """What every test of a fault shares: a warm child, a copy of a version, and the table at the end."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,3 +41,29 @@ def record(record_property: Callable[[str, object], None]) -> Callable[[int, str
         record_property("fault", (number, title, format, way, " ".join(said.split())))
 
     return note
+
+
+FAULTS = 79
+"""How many the list has."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults-table", action="store_true", help="print each fault, format, way and reason (make faults)")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of the faults that were held, and how many of all they are."""
+    if not terminalreporter.config.getoption("--faults-table"):
+        return
+    reports = [report for reports in terminalreporter.stats.values() for report in reports if hasattr(report, "user_properties")]
+    rows = {tuple(value) for report in reports for name, value in report.user_properties if name == "fault" and report.passed}
+    failed = [report.nodeid for report in reports if report.failed and "/faults/" in report.nodeid]
+    lost = {int(number) for nodeid in failed for number in re.findall(r"\[(\d+)-", nodeid)}
+    terminalreporter.section("faults")
+    for number, title, format, way, reason in sorted(rows):
+        print(f"{number:>2}  {title:<38.38}  {format:<16.16}  {way}  {reason[:110]}")
+    for nodeid in failed:
+        print(f"NOT HELD: {nodeid}")
+    held = {row[0] for row in rows} - lost
+    missing = sorted(set(range(1, FAULTS + 1)) - held)
+    print(f"\n{len(held)} of {FAULTS} faults held" + (f"; not: {', '.join(map(str, missing))}" if missing else ""))

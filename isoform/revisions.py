@@ -1,0 +1,44 @@
+"""What Git has of a version's metadata.json: the one witness that is not in the folder itself."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from isoform.errors import BadInput, first_line
+
+TIMEOUT_S = 30.0
+SAFE = {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+"""A question to Git must not reach for a network, a lock or a terminal, and its answer must be readable."""
+
+
+def in_repository(folder: Path) -> bool:
+    """Tell whether `folder` lies in a Git repository that does not ignore it, and there is a git to ask."""
+    try:
+        return not _git(folder, "rev-parse", "--git-dir").returncode and bool(_git(folder, "check-ignore", "-q", ".").returncode)
+    except FileNotFoundError:
+        return False
+
+
+def metadata_at(folder: Path, revision: str) -> bytes | None:
+    """Return metadata.json of `folder` as `revision` of its repository has it, None when it has none there.
+
+    Raises `BadInput` when there is no git, no repository or no such revision.
+    """
+    try:
+        commit = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    except FileNotFoundError:
+        raise BadInput("git", "is not installed", "install it, or verify without --rev") from None
+    if commit.returncode:
+        reason = first_line(Exception(commit.stderr.decode(errors="replace") or f"it has no revision '{revision}'"))
+        raise BadInput(
+            folder, f"Git says: {reason.removeprefix('fatal: ')}", "name a commit, a tag or a branch of its repository"
+        )
+    # Not `git show`, which may run filters that the repository's own configuration names.
+    found = _git(folder, "cat-file", "blob", f"{commit.stdout.decode().strip()}:./metadata.json")
+    return None if found.returncode else found.stdout
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        ["git", *arguments], cwd=folder, env=os.environ | SAFE, capture_output=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT_S
+    )
