@@ -77,7 +77,7 @@ def verify(options: argparse.Namespace) -> int:
                 print(f"error: {finding.error}", file=sys.stderr)
                 bad += 1
             else:
-                print(f" {'note' if finding.note else 'ok':<4} {finding.name:<12} {errors.printable(finding.text)}")
+                print(f"{'note' if finding.note else 'ok':>4}  {finding.name:<12} {errors.printable(finding.text)}")
     print(f"{len(folders)} version{'s' * (len(folders) != 1)}, {bad or 'no'} bad file{'s' * (bad != 1)}")
     return int(bad > 0)
 

@@ -30,9 +30,7 @@ def metadata_at(folder: Path, revision: str) -> bytes | None:
         raise BadInput("git", "is not installed", "install it, or verify without --rev") from None
     if commit.returncode:
         reason = first_line(Exception(commit.stderr.decode(errors="replace") or f"it has no revision '{revision}'"))
-        raise BadInput(
-            folder, f"Git says: {reason.removeprefix('fatal: ')}", "name a commit, a tag or a branch of its repository"
-        )
+        raise BadInput(folder, f"Git says: {reason.removeprefix('fatal: ')}", "name a commit, a tag or a branch of it")
     # Not `git show`, which may run filters that the repository's own configuration names.
     found = _git(folder, "cat-file", "blob", f"{commit.stdout.decode().strip()}:./metadata.json")
     return None if found.returncode else found.stdout
@@ -40,5 +38,11 @@ def metadata_at(folder: Path, revision: str) -> bytes | None:
 
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        ["git", *arguments], cwd=folder, env=os.environ | SAFE, capture_output=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT_S
+        ["git", *arguments],
+        cwd=folder,
+        env=os.environ | SAFE,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=TIMEOUT_S,
+        check=False,
     )

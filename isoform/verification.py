@@ -64,10 +64,7 @@ def verify(
             yield Finding(name, "absent")
             continue
         try:
-            data = read_file(folder, metadata, name)
-            if trust_pickle:
-                refuse_version_skew(folder / entry.path, name, metadata, allow_version_skew)
-            yield Finding(name, _replay(folder, metadata, name, data, config, golden, trust_pickle, allow_version_skew))
+            yield Finding(name, _replay(folder, metadata, name, config, golden, trust_pickle, allow_version_skew))
         except IsoformError as error:
             yield Finding(name, str(error), error)
 
@@ -142,12 +139,12 @@ def _replay(
     folder: Path,
     metadata: Metadata,
     name: str,
-    data: bytes,
     config: Config,
     golden: Golden,
     trust_pickle: bool,
     allow_version_skew: bool,
 ) -> str:
+    data = read_file(folder, metadata, name)
     if name not in FORMATS:
         return "hash ok"
     if not FORMATS[name].safe and not trust_pickle:
@@ -157,6 +154,7 @@ def _replay(
     except IsoformError as error:
         return f"hash ok, not replayed: {error.reason} ({error.action})"
     path = folder / metadata.files[name].path
+    refuse_version_skew(path, name, metadata, allow_version_skew)
     native = parse_model(path, name, data, config, allow_version_skew)
     expected = answers_of(golden, config)
     try:

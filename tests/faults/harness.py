@@ -194,6 +194,8 @@ class Child:
         assert self.process.stdin
         self.process.stdin.close()
         self.process.wait(timeout=30)
+        assert self.process.stdout
+        self.process.stdout.close()
 
 
 def snapshot(root: Path) -> dict[str, str]:
