@@ -30,7 +30,7 @@ def metadata_at(folder: Path, revision: str) -> bytes | None:
         raise BadInput("git", "is not installed", "install it, or verify without --rev") from None
     if commit.returncode:
         reason = first_line(Exception(commit.stderr.decode(errors="replace") or f"it has no revision '{revision}'"))
-        raise BadInput(folder, f"Git says: {reason.removeprefix('fatal: ')}", "name a commit, a tag or a branch of it")
+        raise BadInput(folder, f"Git says: {reason.removeprefix('fatal: ')}", "name one of its commits, tags or branches")
     # Not `git show`, which may run filters that the repository's own configuration names.
     found = _git(folder, "cat-file", "blob", f"{commit.stdout.decode().strip()}:./metadata.json")
     return None if found.returncode else found.stdout
@@ -38,7 +38,7 @@ def metadata_at(folder: Path, revision: str) -> bytes | None:
 
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        ["git", *arguments],
+        ["git", "-c", "core.fsmonitor=false", *arguments],  # which is a program that the repository names
         cwd=folder,
         env=os.environ | SAFE,
         stdin=subprocess.DEVNULL,

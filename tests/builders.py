@@ -24,7 +24,7 @@ from isoform.metadata import Config, Metadata
 from isoform.rows import Columns, canonical
 from pipeline import datasets, layout, params
 from pipeline.datasets import Schema
-from pipeline.publishing import FORMATS_OF
+from pipeline.publishing import FORMATS_OF, WRITTEN_BY
 from stages import convert_safetensors, describe, export_onnx, prepare, train_sklearn, train_torch, validate
 
 REPOSITORY = Path(__file__).parent.parent
@@ -163,6 +163,13 @@ class Workspace:
     def validate(self, model: str) -> None:
         with self.inside():
             validate.main(MODELS[model], model)
+
+    def write(self, model: str, name: str, data: bytes) -> None:
+        """Put other bytes in the place of a format's file, as if its stage had written and recorded them."""
+        self.file(model, name).write_bytes(data)
+        record = self.folder(model) / f"{WRITTEN_BY[name]}.sha256"
+        others = [line for line in record.read_text().splitlines() if not line.endswith(f"  {FORMATS[name].filename}")]
+        record.write_text("\n".join([*others, f"{sha256(data)}  {FORMATS[name].filename}"]) + "\n")
 
     def replace(self, model: str, entry: str, data: bytes) -> None:
         """Put other bytes in the place of a published file and let metadata.json vouch for them."""

@@ -215,7 +215,7 @@ def test_a_spoilt_metadata_json_is_one_line(
         (["--format", "safetensors"], "has no format 'safetensors'"),
         (
             ["--format", "joblib"],
-            "format 'joblib' unpickles, which runs any code the file names; pass trust_pickle=True (--trust-pickle)",
+            "format 'joblib' unpickles, which is only as safe as its author; pass trust_pickle=True (--trust-pickle)",
         ),
     ],
 )

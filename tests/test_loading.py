@@ -16,11 +16,12 @@ from builders import CASES, MODELS, Workspace, dumpable, python
 
 import isoform
 from isoform import load, metadata
-from isoform.errors import BadInput, CheckFailed
+from isoform.errors import BadInput, CheckFailed, IsoformError
 from isoform.formats import FORMATS, open_format
 from isoform.integrity import sha256
 from isoform.labels import labels
 from isoform.rows import Columns
+from isoform.verification import verify
 
 SAFE_TORCH = ["onnx", "safetensors", "state_dict", "checkpoint"]
 UNPICKLING = [(model, name) for model, name in CASES if not FORMATS[name].safe]
@@ -146,7 +147,7 @@ def test_a_pickle_of_something_else_is_one_line(model: str, name: str, workspace
 def test_code_does_not_run_before_the_hash_is_compared(model: str, name: str, workspace: Workspace, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     workspace.file(model, name).write_bytes(canary_bytes(name, canary))
-    with pytest.raises(CheckFailed, match="sha256 is"):
+    with pytest.raises(CheckFailed, match=r"holds|sha256 is"):
         load(workspace.folder(model), format=name, trust_pickle=True)
     assert not canary.exists()
 
@@ -184,7 +185,7 @@ def test_a_file_that_is_no_model_is_one_line_even_when_its_hash_is_right(model: 
         whole[: len(whole) // 2],
     ):
         workspace.replace(model, name, data)
-        with pytest.raises(BadInput, match="cannot read it") as caught:
+        with pytest.raises(IsoformError) as caught:
             load(workspace.folder(model), format=name, trust_pickle=True)
         assert str(caught.value).startswith(str(workspace.file(model, name)))
         assert len(str(caught.value)) < 1000
@@ -307,3 +308,47 @@ def test_a_model_says_what_it_is(published: Callable[[str], Workspace]) -> None:
     dumped = dumpable("safetensors", data, model.config)
     assert all(tensor.equal(model.native.state_dict()[name]) for name, tensor in dumped.items())
     assert model.predict_proba(rows).dtype == np.float32
+
+
+def skewed(workspace: Workspace, model: str, library: str) -> Path:
+    path = workspace.folder(model) / "metadata.json"
+    document = json.loads(path.read_bytes())
+    document["environment"][library] = "0.0.1"
+    path.write_text(json.dumps(document))
+    return path.parent
+
+
+@pytest.mark.parametrize(("model", "name"), UNPICKLING)
+def test_a_pickle_of_other_library_versions_is_refused_or_on_request_warned_of(
+    model: str, name: str, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    library = "torch" if name == "full_model" else "scikit-learn"
+    folder = skewed(workspace, model, library)
+    with pytest.raises(CheckFailed, match=rf"records {library} 0\.0\.1, .* is installed; install {library}==0\.0\.1"):
+        load(folder, format=name, trust_pickle=True)
+    assert load(folder).format == "onnx", "other formats are bound to nothing"
+    caplog.clear()
+    assert load(folder, format=name, trust_pickle=True, allow_version_skew=True).format == name
+    assert f"records {library} 0.0.1" in caplog.text
+
+
+@pytest.mark.parametrize("trust", [True, False])
+def test_verify_tells_of_other_library_versions_where_it_would_unpickle(trust: bool, workspace: Workspace) -> None:
+    folder = skewed(workspace, "forest", "numpy")
+    bad = {finding.name for finding in verify(folder, trust_pickle=trust) if finding.error}
+    assert bad == ({"joblib", "pickle"} if trust else set())
+    assert not any(finding.error for finding in verify(folder, trust_pickle=trust, allow_version_skew=True))
+
+
+def test_a_file_under_the_name_of_another_format_is_refused(workspace: Workspace) -> None:
+    folder = edit(workspace, lambda document: document["files"]["onnx"].update(document["files"]["joblib"]))
+    with pytest.raises(BadInput, match=r"says that 'onnx' is pipeline\.joblib, and it is model\.onnx"):
+        load(folder, format="onnx")
+
+
+def test_a_version_behind_a_link_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "linked").symlink_to(workspace.folder("forest"))
+    with pytest.raises(BadInput, match="linked: is a symbolic link; name the folder itself, "):
+        load(tmp_path / "linked")
+    (tmp_path / "parent").symlink_to(workspace.folder("forest").parent)
+    assert load(tmp_path / "parent" / "v1.0.0").format == "onnx"

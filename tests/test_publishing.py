@@ -1,5 +1,6 @@
 """pipeline.publishing and stages.validate: what is published is complete, and what disagrees is not published."""
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from builders import MODELS, SEED, Workspace, settings
+from builders import CASES, MODELS, SEED, Workspace, settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,7 @@ from isoform.networks import build
 from isoform.rows import take
 from isoform.verification import rows_of
 from pipeline import parity, publishing
-from pipeline.publishing import FORMATS_OF, golden_rows, short
+from pipeline.publishing import FORMATS_OF, WRITTEN_BY, golden_rows, short
 
 TABLE_FILES = ("roc.csv", "precision_recall.csv", "calibration.csv", "confusion.csv", "residuals.csv")
 
@@ -76,7 +77,7 @@ def test_metadata_describes_every_file_of_the_version(model: str, published: Cal
     found = workspace.metadata(model)
     names = {entry.path for entry in found.files.values()} | {"metadata.json"}
     on_disk = {path.name for path in workspace.folder(model).iterdir()}
-    assert names == on_disk - {"history.csv"}
+    assert names == {name for name in on_disk if name != "history.csv" and not name.endswith(".sha256")}
     for entry in found.files.values():
         data = (workspace.folder(model) / entry.path).read_bytes()
         assert (entry.bytes, entry.sha256) == (len(data), sha256(data))
@@ -185,7 +186,7 @@ SABOTAGES: dict[str, tuple[str, str, Callable[[Workspace], bytes]]] = {
 @pytest.mark.parametrize("sabotage", SABOTAGES)
 def test_a_format_that_answers_otherwise_is_refused_and_nothing_is_published(sabotage: str, workspace: Workspace) -> None:
     model, name, change = SABOTAGES[sabotage]
-    workspace.file(model, name).write_bytes(change(workspace))
+    workspace.write(model, name, change(workspace))
     with pytest.raises(CheckFailed, match=r"format '.*', test row \d+( with .*)?: (answers|its label) .*nothing was published"):
         workspace.validate(model)
     assert not (workspace.folder(model) / "metadata.json").exists()
@@ -193,11 +194,22 @@ def test_a_format_that_answers_otherwise_is_refused_and_nothing_is_published(sab
 
 @pytest.mark.parametrize("name", FORMATS_OF["torch"])
 def test_a_damaged_format_is_one_line_and_nothing_is_published(name: str, workspace: Workspace) -> None:
-    path = workspace.file("network", name)
-    path.write_bytes(path.read_bytes()[:500])
+    workspace.write("network", name, workspace.file("network", name).read_bytes()[:500])
     with pytest.raises(IsoformError, match=FORMATS[name].filename):
         workspace.validate("network")
     assert not (workspace.folder("network") / "metadata.json").exists()
+
+
+@pytest.mark.parametrize(("model", "name"), CASES)
+def test_a_file_that_is_not_the_one_its_stage_recorded_is_refused_unparsed(model: str, name: str, workspace: Workspace) -> None:
+    path = workspace.file(model, name)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CheckFailed, match=rf"{path.name}: sha256 is \w{{12}}…, {WRITTEN_BY[name]}\.sha256 says \w{{12}}…;"):
+        workspace.validate(model)
+    with pytest.raises(CheckFailed) if name in ("joblib", "state_dict") else contextlib.nullcontext():
+        workspace.convert(model)
 
 
 @pytest.mark.parametrize("name", FORMATS_OF["sklearn"])

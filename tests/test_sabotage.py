@@ -22,10 +22,11 @@ from sklearn.preprocessing import StandardScaler
 
 from isoform import networks
 from isoform.errors import CheckFailed
+from isoform.formats import FORMATS
 from isoform.formats import joblib as joblib_format
 from isoform.formats import onnx as onnx_format
 from isoform.formats import pickle as pickle_format
-from pipeline import estimators, hostile, jumps, onnx_sklearn, parity
+from pipeline import estimators, hostile, jumps, onnx_sklearn, parity, records
 
 HELD_OUT = r"format 'onnx', test row \d+: answers \[.*, (joblib|state_dict) answers"
 """A held-out row as it is."""
@@ -59,10 +60,9 @@ def passes_without_hostile_rows(workspace: Workspace, model: str) -> bool:
 
 def edit(workspace: Workspace, model: str, change: Callable[[ModelProto], None]) -> None:
     """Change model.onnx into what a worse exporter would have written."""
-    path = workspace.file(model, "onnx")
-    made = onnx.load_model_from_string(path.read_bytes())
+    made = onnx.load_model_from_string(workspace.file(model, "onnx").read_bytes())
     change(made)
-    path.write_bytes(onnx_format.dump(made))
+    workspace.write(model, "onnx", onnx_format.dump(made))
 
 
 def node(made: ModelProto, operator: str, output: str = "") -> Any:
@@ -87,8 +87,8 @@ def fit(workspace: Workspace, estimator: Any, preprocessing: tuple[Any, Any] | N
     numeric, categorical = preprocessing or estimators.ordinal()
     front = ColumnTransformer([("numeric", numeric, NUMERIC), ("categorical", categorical, CATEGORICAL)])
     pipeline = Pipeline([("columns", front), ("model", estimator)]).fit(pd.DataFrame(columns), labels)
-    workspace.file("forest", "joblib").write_bytes(joblib_format.dump(pipeline))
-    workspace.file("forest", "pickle").write_bytes(pickle_format.dump(pipeline))
+    contents = {"joblib": joblib_format.dump(pipeline), "pickle": pickle_format.dump(pipeline)}
+    records.write(workspace.folder("forest"), "train", {FORMATS[name].filename: data for name, data in contents.items()})
     workspace.convert("forest")
 
 
@@ -413,7 +413,7 @@ def test_a_prediction_is_held_to_the_tolerance_in_units_of_its_scale(regression:
     found = regression.metadata("forest").files["onnx"].parity
     assert found is not None
     assert found.max_difference == pytest.approx(0.005 / regression.schema().target_scale, rel=0.05)
-    regression.file("forest", "onnx").write_bytes(exported)
+    regression.write("forest", "onnx", exported)
     edit(regression, "forest", off(0.05))
     line = refused(
         regression, "forest", r"format 'onnx', test row \d+: answers \[-?\d+\.\d+\], joblib answers \[-?\d+\.\d+\]; 60 of 60"

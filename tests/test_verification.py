@@ -57,9 +57,10 @@ def test_a_flipped_byte_is_found(name: str, workspace: Workspace) -> None:
 @pytest.mark.parametrize("document", ["config", "golden"])
 def test_a_changed_document_is_found_before_any_model_is_read(document: str, workspace: Workspace) -> None:
     path = workspace.folder("forest") / f"{document}.json"
-    path.write_text(path.read_text() + "\n")
+    path.write_text(path.read_text().swapcase())
     found = findings(workspace, "forest")
     assert bad(found) == list(found) == ["config"]
+    assert document in found["config"].text
     assert f"{document}.json: sha256 is" in found["config"].text
 
 
