@@ -36,8 +36,7 @@ def test_a_version_as_committed_has_no_note(committed: Workspace) -> None:
 
 
 def test_another_version_that_vouches_for_itself_is_noted_and_by_a_revision_refused(committed: Workspace) -> None:
-    other = committed.file("logistic", "onnx").read_bytes()
-    committed.replace("forest", "onnx", other)
+    committed.replace("forest", "joblib", committed.file("logistic", "joblib").read_bytes())
     findings = found(committed)
     assert [finding.text for finding in findings if finding.note] == [
         "metadata.json differs from Git's HEAD ('git diff' shows how)"
