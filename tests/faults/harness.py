@@ -9,6 +9,7 @@ import json
 import math
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from isoform.formats import FORMATS
 from isoform.integrity import sha256, write_atomic
 
 TIMEOUT_S = 20.0
+LARGE_BYTES = 64 << 20
+"""A larger file is compared by size and time: those that faults need are sparse, of gigabytes."""
 MORE_MEMORY_BYTES = 1 << 30
 
 MODEL_OF = {"joblib": "forest", "pickle": "forest"}
@@ -204,7 +207,10 @@ def snapshot(root: Path) -> dict[str, str]:
     def state(path: Path) -> str:
         if path.is_symlink():
             return f"-> {path.readlink()}"
-        return sha256(path.read_bytes()) if path.is_file() else oct(path.lstat().st_mode)
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGE_BYTES:
+            return f"{status.st_mode:o} {status.st_size} {status.st_mtime_ns}"
+        return sha256(path.read_bytes())
 
     return {path.relative_to(root).as_posix(): state(path) for path in sorted(root.rglob("*"))}
 
