@@ -62,9 +62,7 @@ def load(folder: str | Path, format: str | None = None, trust_pickle: bool = Fal
     folder = Path(folder)
     metadata = documents.read(folder)
     name = format or _safest(folder, metadata)
-    if name not in FORMATS or name not in metadata.files:
-        have = ", ".join(known for known in metadata.files if known in FORMATS)
-        raise BadInput(folder, f"has no format '{name}'", f"give one of {have}")
+    refuse_absent_format(folder, metadata, name)
     path = folder / metadata.files[name].path
     refuse_untrusted(path, name, trust_pickle)
     refuse_version_skew(path, name, metadata, allow_version_skew)
@@ -72,6 +70,13 @@ def load(folder: str | Path, format: str | None = None, trust_pickle: bool = Fal
     data = read_file(folder, metadata, name)
     native = parse_model(path, name, data, config, allow_version_skew)
     return Model(metadata=metadata, config=config, format=name, native=native, module=open_format(name))
+
+
+def refuse_absent_format(folder: Path, metadata: Metadata, name: str) -> None:
+    """Raise `BadInput` for a format that the version was not published in."""
+    if name not in FORMATS or name not in metadata.files:
+        have = ", ".join(known for known in metadata.files if known in FORMATS)
+        raise BadInput(folder, f"has no format '{name}'", f"give one of {have}")
 
 
 def refuse_untrusted(path: Path, name: str, trust_pickle: bool) -> None:
@@ -162,9 +167,22 @@ def answer(module: FormatModule, native: Any, columns: Columns, config: Config) 
 
 
 def _entry(folder: Path, metadata: Metadata, name: str) -> bytes:
+    refuse_absent_document(folder, metadata, name)
+    refuse_large_document(folder, metadata, name)
+    return read_file(folder, metadata, name)
+
+
+def refuse_absent_document(folder: Path, metadata: Metadata, name: str) -> None:
+    """Raise `BadInput` when metadata.json has no entry for config.json or golden.json."""
     if name not in metadata.files:
         raise BadInput(folder / "metadata.json", f"has no entry '{name}'", documents.REDO)
-    return read_file(folder, metadata, name)
+
+
+def refuse_large_document(folder: Path, metadata: Metadata, name: str) -> None:
+    """Raise `BadInput` for more JSON than can be parsed in reasonable memory."""
+    size, limit = metadata.files[name].bytes, documents.MAX_DOCUMENT_BYTES
+    if size > limit:
+        raise BadInput(folder / f"{name}.json", f"holds {size} bytes, the limit is {limit}", documents.REDO)
 
 
 def _safest(folder: Path, metadata: Metadata) -> str:

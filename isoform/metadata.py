@@ -23,9 +23,16 @@ Task = Literal["classification", "regression"]
 Cell = float | str | None
 T = TypeVar("T")
 
-MAX_METADATA_BYTES = 64 << 20
+MAX_METADATA_BYTES = 8 << 20
+"""Parsed, JSON may take some 25 times its size: these two limits keep that within reason."""
+MAX_DOCUMENT_BYTES = 32 << 20
+"""Of config.json, which holds every category, and of golden.json."""
 
+DOCUMENTS = ("config", "golden")
+"""Files of a version that hold no model."""
 REDO = "restore it with 'git checkout', or rebuild it with 'dvc repro'"
+NOT_JSON, TOO_DEEP = (ValueError,), (RecursionError,)
+"""What Python's reader raises."""
 MODEL_NAME = r"[a-z][a-z0-9_]{0,63}"
 VERSION = r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}"
 FILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
@@ -175,16 +182,65 @@ def parse(kind: type[T], data: bytes, path: Path) -> T:
     """Check the JSON document `data` against the dataclass `kind` and return it.
 
     `path` only names the file in errors. Raises `BadInput` naming the first field that is missing,
-    unknown or of another type.
+    unknown or of another type, and for JSON that another reader could take for something else.
     """
+    refuse_other_encoding(data, path)
     try:
-        document = json.loads(data, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(path, f"is not JSON ({error})", REDO) from None
-    try:
+        document = json.loads(data, parse_constant=refuse_constant, object_pairs_hook=_object)
+        refuse_unfit_text(data, document, path)
         return typing.cast(T, _check(kind, document, "$"))
     except _Mismatch as mismatch:
-        raise BadInput(path, str(mismatch), REDO) from None
+        raise BadInput(path, str(mismatch)[:300], REDO) from None
+    except TOO_DEEP:
+        raise BadInput(path, "is nested too deeply", REDO) from None
+    except NOT_JSON as error:
+        raise BadInput(path, f"is not JSON ({error})", REDO) from None
+
+
+def refuse_other_encoding(data: bytes, path: Path) -> None:
+    """Raise `BadInput` unless `data` is plain UTF-8: Python would guess UTF-16 and UTF-32 and skip a mark, others would not."""
+    reason = "starts with a byte order mark" if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")) else ""
+    if not reason and b"\0" in data:
+        reason = "holds NUL"
+    if not reason:
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            reason = f"is not UTF-8 from byte {error.start} on"
+    if reason:
+        raise BadInput(path, f"is not JSON (it {reason})", REDO)
+
+
+def refuse_constant(name: str) -> None:
+    """Raise `ValueError` for NaN and Infinity, which Python reads and JSON does not know."""
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> None:
+    """Raise `_Mismatch` for an object that gives one key twice: some readers take the first, some the last."""
+    seen = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise _Mismatch(f"gives the key {json.dumps(key)[:60]} twice in one object")
+        seen.add(key)
+
+
+def refuse_unfit_text(data: bytes, document: Any, path: Path) -> None:
+    """Raise `BadInput` for NUL and lone surrogates, which JSON can only escape: no row may hold them, no terminal shows them."""
+    if b"\\u" not in data:
+        return
+    text = json.dumps(document, ensure_ascii=False).replace(r"\\", "")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = r"\u0000"
+    if r"\u0000" in text:
+        raise BadInput(path, "holds NUL or a lone surrogate", REDO)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    refuse_duplicate_keys(pairs)
+    return dict(pairs)
 
 
 def read(folder: Path) -> Metadata:
@@ -194,8 +250,7 @@ def read(folder: Path) -> Metadata:
         reason = "is a file" if folder.exists() else "no such folder"
         raise BadInput(folder, reason, "name a version folder such as models/NAME/v1.0.0")
     refuse_linked_folder(folder)
-    if not path.exists():
-        raise BadInput(folder, "has no metadata.json, so it is no published version", "run 'dvc repro' to publish it")
+    refuse_unpublished(folder)
     return parse_metadata(read_bytes(path, max_bytes=MAX_METADATA_BYTES), path)
 
 
@@ -205,16 +260,43 @@ def refuse_linked_folder(folder: Path) -> None:
         raise BadInput(folder, "is a symbolic link", f"name the folder itself, {folder.resolve()}")
 
 
+def refuse_unpublished(folder: Path) -> None:
+    """Raise `BadInput` for a folder without metadata.json: it was not published, or is being published."""
+    if not (folder / "metadata.json").exists():
+        raise BadInput(folder, "has no metadata.json, so it is no published version", "run 'dvc repro' to publish it")
+
+
 def parse_metadata(data: bytes, path: Path) -> Metadata:
     """Check the content of a metadata.json, which `path` names in errors, and return it. Raises `BadInput`."""
     metadata = parse(Metadata, data, path)
     refuse_bad_names(metadata, path)
+    refuse_bad_sha256(metadata, path)
+    refuse_bad_size(metadata, path)
+    refuse_unknown_entries(metadata, path)
+    return metadata
+
+
+def refuse_bad_sha256(metadata: Metadata, path: Path) -> None:
+    """Raise `BadInput` for a hash that SHA-256 does not give."""
     for entry in metadata.files.values():
         if not re.fullmatch("[0-9a-f]{64}", entry.sha256):
             raise BadInput(path, f"gives {entry.path} the sha256 {entry.sha256[:80]!r}", REDO)
+
+
+def refuse_bad_size(metadata: Metadata, path: Path) -> None:
+    """Raise `BadInput` for a size that no file has."""
+    for entry in metadata.files.values():
         if not 0 <= entry.bytes < 2**63:
             raise BadInput(path, f"gives {entry.path} a size of {str(entry.bytes)[:20]} bytes", REDO)
-    return metadata
+
+
+def refuse_unknown_entries(metadata: Metadata, path: Path) -> None:
+    """Raise `BadInput` for a file of a format that is not known here: nobody would look what is in it."""
+    from isoform.formats import FORMATS  # here: it needs this module
+
+    for name in metadata.files:
+        if name not in FORMATS and name not in DOCUMENTS:
+            raise BadInput(path, f"has the unknown entry {name[:80]!r}", f"its files are {', '.join([*FORMATS, *DOCUMENTS])}")
 
 
 def refuse_bad_names(metadata: Metadata, path: Path) -> None:
@@ -234,12 +316,14 @@ def _plain(document: Any) -> Any:
     raise TypeError(f"{type(document).__name__} has no JSON form")
 
 
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number in JSON")
-
-
 class _Mismatch(Exception):
     pass
+
+
+def refuse_other_type(kind: Any, value: Any, at: str) -> None:
+    """Raise `_Mismatch`: `value`, which stands at `at`, is of no type that `kind` allows."""
+    expected = getattr(kind, "__name__", None) if isinstance(kind, type) else None
+    raise _Mismatch(f"{at} is {json.dumps(value)[:60]}, expected {expected or str(kind).replace('isoform.metadata.', '')}")
 
 
 def _check(kind: Any, value: Any, at: str) -> Any:
@@ -265,8 +349,8 @@ def _check(kind: Any, value: Any, at: str) -> Any:
         return float(value)
     elif isinstance(kind, type) and kind is not float and type(value) is kind:
         return value
-    expected = getattr(kind, "__name__", None) if isinstance(kind, type) else None
-    raise _Mismatch(f"{at} is {json.dumps(value)[:60]}, expected {expected or str(kind).replace('isoform.metadata.', '')}")
+    refuse_other_type(kind, value, at)
+    return value
 
 
 def _check_fields(kind: Any, value: Any, at: str) -> Any:

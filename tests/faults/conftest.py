@@ -32,11 +32,14 @@ def make_site(published: Callable[[str], Workspace], tmp_path: Path) -> Callable
 
 
 @pytest.fixture
-def record(record_property: Callable[[str, object], None]) -> Callable[[int, str, str, str, Outcome], None]:
-    """Give a function that notes a fault that was held for the table: number, title, format, way, outcome."""
+def record(record_property: Callable[[str, object], None]) -> Callable[[int, str, str, str, Outcome | str], None]:
+    """Give a function that notes a fault that was held for the table: number, title, format, way, outcome or what to say."""
 
-    def note(number: int, title: str, format: str, way: str, outcome: Outcome) -> None:
-        said = "answers with finite numbers" if outcome.status == 0 else outcome.reason
+    def note(number: int, title: str, format: str, way: str, outcome: Outcome | str) -> None:
+        if isinstance(outcome, str):
+            said = outcome
+        else:
+            said = "answers with finite numbers" if outcome.status == 0 else outcome.reason
         record_property("fault", (number, title, format, way, " ".join(said.split())))
 
     return note
