@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from isoform import metadata as documents
-from isoform.errors import BadInput, CheckFailed, IsoformError, Refused
+from isoform.errors import BadInput, CheckFailed, IsoformError, Refused, first_line
 from isoform.formats import FORMATS, FormatModule, open_format
 from isoform.integrity import open_verified
 from isoform.labels import labels
@@ -23,6 +23,7 @@ class Model:
 
     metadata: Metadata = field(repr=False)
     config: Config = field(repr=False)
+    path: Path = field(repr=False)
     format: str
     native: Any = field(repr=False)
     """The format's own object: an onnxruntime session, a `torch.nn.Module` in `eval()`, a scikit-learn Pipeline."""
@@ -32,7 +33,8 @@ class Model:
         """Return the probability of each class, float32 [N, K] in [0, 1], classes as in `config.classes`.
 
         `rows` is a dict of columns, a list of dicts or a DataFrame with the columns of
-        `metadata.input_schema`; `isoform.rows` says what a cell may be. Raises `BadInput`, also for a regression.
+        `metadata.input_schema`; `isoform.rows` says what a cell may be. Raises `BadInput`, also for a regression, and
+        `CheckFailed` when the model cannot answer or answers with something else.
         """
         if self.config.task != "classification":
             raise BadInput(f"model '{self.config.model_name}'", "is a regression and has no probabilities", "call predict")
@@ -45,7 +47,14 @@ class Model:
 
     def _answer(self, rows: Rows) -> np.ndarray:
         prepare = getattr(self.module, "prepare", canonical)
-        return answer(self.module, self.native, prepare(rows, self.config.numeric, self.config.categorical), self.config)
+        columns = prepare(rows, self.config.numeric, self.config.categorical)
+        try:
+            found = answer(self.module, self.native, columns, self.config)
+        except Exception as error:  # each runtime has its own; the rows were checked, so it is the model
+            refuse_failure(self.path, error)
+            raise
+        refuse_bad_answer(self.path, found, count(columns), self.config)
+        return found
 
 
 def load(folder: str | Path, format: str | None = None, trust_pickle: bool = False, allow_version_skew: bool = False) -> Model:
@@ -69,7 +78,7 @@ def load(folder: str | Path, format: str | None = None, trust_pickle: bool = Fal
     config = read_config(folder, metadata)
     data = read_file(folder, metadata, name)
     native = parse_model(path, name, data, config, allow_version_skew)
-    return Model(metadata=metadata, config=config, format=name, native=native, module=open_format(name))
+    return Model(metadata=metadata, config=config, path=path, format=name, native=native, module=open_format(name))
 
 
 def refuse_absent_format(folder: Path, metadata: Metadata, name: str) -> None:
@@ -113,6 +122,19 @@ def refuse_version_skew(path: Path, name: str, metadata: Metadata, allow: bool) 
             logging.getLogger(__name__).warning("warning: %s: %s", path, reason)
 
 
+def refuse_failure(path: Path, error: Exception) -> None:
+    """Raise `CheckFailed` for a model that was loaded and cannot answer rows that were checked."""
+    raise CheckFailed(path, f"cannot answer ({type(error).__name__}: {first_line(error)[:200]})", UNSAFE) from error
+
+
+def refuse_bad_answer(path: Path, found: np.ndarray, rows: int, config: Config) -> None:
+    """Raise `CheckFailed` unless `found` is finite numbers, [N, K]."""
+    if found.shape != (rows, config.width):
+        raise CheckFailed(path, f"answers with shape {found.shape}, not {(rows, config.width)}", UNSAFE)
+    if found.dtype.kind != "f" or not np.isfinite(found).all():
+        raise CheckFailed(path, "answers with what is no finite number", UNSAFE)
+
+
 def refuse_empty(path: Path, data: bytes) -> None:
     """Raise `CheckFailed` for a file of no bytes, which some readers take for a model of nothing."""
     if not data:
@@ -151,12 +173,19 @@ def refuse_other_filename(folder: Path, name: str, filename: str) -> None:
 
 def read_config(folder: Path, metadata: Metadata) -> Config:
     """Return the verified config.json."""
-    return documents.parse(Config, _entry(folder, metadata, "config"), folder / "config.json")
+    path = folder / "config.json"
+    config = documents.parse(Config, _entry(folder, metadata, "config"), path)
+    documents.refuse_bad_columns(config, path)
+    documents.refuse_bad_classes(config, path)
+    return config
 
 
 def read_golden(folder: Path, metadata: Metadata) -> Golden:
     """Return the verified golden.json."""
-    return documents.parse(Golden, _entry(folder, metadata, "golden"), folder / "golden.json")
+    path = folder / "golden.json"
+    golden = documents.parse(Golden, _entry(folder, metadata, "golden"), path)
+    documents.refuse_bad_tolerance(golden, path)
+    return golden
 
 
 def answer(module: FormatModule, native: Any, columns: Columns, config: Config) -> np.ndarray:
