@@ -247,6 +247,20 @@ def refuse_bad_classes(config: Config, path: Path) -> None:
         raise BadInput(path, f"gives {str(classes)[:60]} as the classes of a {config.task}", REDO)
 
 
+def refuse_other_network(config: Config, path: Path) -> None:
+    """Raise `BadInput` when the network is not made for these columns, categories and classes."""
+    if config.network is None:
+        return
+    wanted: dict[str, Any] = {
+        "numeric": len(config.numeric),
+        "cardinalities": [len(config.categories[name]) for name in config.categorical],
+    }
+    wanted |= {"classes": len(config.classes)} if config.task == "classification" else {}
+    for argument, value in wanted.items():
+        if config.network.arguments.get(argument) != value:
+            raise BadInput(path, f"gives its network other '{argument}' than it has itself, {str(value)[:60]}", REDO)
+
+
 def refuse_bad_tolerance(golden: Golden, path: Path) -> None:
     """Raise `BadInput` for limits that no difference could be measured by."""
     if not golden.tolerance >= 0 or not golden.scale > 0:

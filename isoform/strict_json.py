@@ -138,13 +138,28 @@ def _check(kind: Any, value: Any, at: str) -> Any:
 
 
 def _check_fields(kind: Any, value: Any, at: str) -> Any:
-    if not isinstance(value, dict):
-        raise _Mismatch(f"{at} is {json.dumps(value)[:60]}, expected an object")
+    refuse_other_kind(value, at)
     hints = {field.name: field.type for field in dataclasses.fields(kind)}
     for name in hints:
-        if name not in value:
-            raise _Mismatch(f"{at}.{name} is missing")
+        refuse_absent_field(value, name, at)
     for name in value:
-        if name not in hints:
-            raise _Mismatch(f"{at}.{name} is not a known field")
+        refuse_unknown_field(hints, name, at)
     return kind(**{name: _check(hint, value[name], f"{at}.{name}") for name, hint in hints.items()})
+
+
+def refuse_other_kind(value: Any, at: str) -> None:
+    """Raise `_Mismatch` for what is no object."""
+    if not isinstance(value, dict):
+        raise _Mismatch(f"{at} is {json.dumps(value)[:60]}, expected an object")
+
+
+def refuse_absent_field(value: dict[str, Any], name: str, at: str) -> None:
+    """Raise `_Mismatch` for an object without the field `name`."""
+    if name not in value:
+        raise _Mismatch(f"{at}.{name} is missing")
+
+
+def refuse_unknown_field(fields: dict[str, Any], name: str, at: str) -> None:
+    """Raise `_Mismatch` for a field that nobody reads."""
+    if name not in fields:
+        raise _Mismatch(f"{at}.{name} is not a known field")

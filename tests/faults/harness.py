@@ -87,10 +87,11 @@ class Site:
 
     root: Path
     format: str
+    model_name: str = ""
 
     @property
     def model(self) -> str:
-        return MODEL_OF.get(self.format, "network")
+        return self.model_name or MODEL_OF.get(self.format, "network")
 
     @property
     def folder(self) -> Path:
@@ -225,7 +226,7 @@ def snapshot(root: Path) -> dict[str, str]:
     found = {}
     for entry in os.scandir(root):  # a fifth of the time that pathlib takes, twice for each of thousands of files
         if entry.is_symlink():
-            found[entry.name] = f"-> {os.readlink(entry.path)}"
+            found[entry.name] = f"-> {Path(entry.path).readlink()}"
         elif entry.is_file():
             found[entry.name] = sha256(Path(entry.path).read_bytes())
         else:
