@@ -20,7 +20,6 @@ from typing import Any, Literal
 import pandas as pd
 from builders import REPOSITORY, Workspace
 
-from isoform import metadata
 from isoform.formats import FORMATS
 from isoform.integrity import sha256
 
@@ -134,7 +133,7 @@ class Site:
         data, path = self.path.read_bytes(), self.folder / "metadata.json"
         document = json.loads(path.read_bytes())
         document["files"][self.format] |= {"bytes": len(data), "sha256": sha256(data)}
-        path.write_text(metadata.to_json(document))
+        path.write_text(json.dumps(document))
 
 
 @dataclass(frozen=True)

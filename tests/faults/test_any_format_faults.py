@@ -58,16 +58,16 @@ def test_an_empty_file_is_not_refused_without_its_guard(fault: Fault, child: Chi
 
 @pytest.mark.parametrize("series", SERIES, ids=str)
 def test_each_file_of_a_series_is_refused_or_answered_from(
-    series: Series, child: Child, make_site: Callable[[str], Site], record: Record
+    series: Series, child_of: Callable[[str], Child], make_site: Callable[[str], Site], record: Record
 ) -> None:
-    try_series(series, child, make_site(series.format), record)
+    try_series(series, child_of(series.format), make_site(series.format), record)
 
 
 @pytest.mark.parametrize("series", SERIES, ids=str)
 def test_no_file_of_a_series_is_stopped_at_the_door_without_its_guards(
-    series: Series, child: Child, make_site: Callable[[str], Site]
+    series: Series, child_of: Callable[[str], Child], make_site: Callable[[str], Site]
 ) -> None:
-    try_series_without_door(series, child, make_site(series.format))
+    try_series_without_door(series, child_of(series.format), make_site(series.format))
 
 
 @pytest.fixture(scope="module")
