@@ -7,7 +7,6 @@ from itertools import islice
 
 from harness import DOOR, DOOR_GUARDS, Child, Fault, Outcome, Series, Site, damage, finite, problems
 
-
 Record = Callable[[int, str, str, str, Outcome | str], None]
 """Notes a fault that was held for the table: number, title, format, way, and what was said."""
 

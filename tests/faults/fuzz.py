@@ -65,7 +65,7 @@ def fuzz_all(workspace: Workspace, place: Path, formats: list[str], files: int, 
 def table(tallies: list[Tally]) -> None:
     """Print a line for each format, and each failure with the command that repeats it."""
     print(
-        f"{'format':<12} {'files':>7} {'refused':>8} {'answered':>9} {'reasons':>8} {'slowest':>9} {'more memory':>12} {'not held':>9}"
+        f"{'format':<12} {'files':>7} {'refused':>8} {'answered':>9} {'reasons':>8} {'slowest':>9} {'memory':>12} {'not held':>9}"
     )
     for tally in tallies:
         bad = sum(count for count, *_ in tally.not_held.values())

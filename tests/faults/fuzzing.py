@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from harness import DOCUMENTS, Child, Outcome, Site, damage, finite
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Flaky
-from mutations import mutated
+from mutations import Bad, mutated
 
 from isoform.formats import FORMATS
 
@@ -33,6 +33,8 @@ CONFIGURED = settings(
     print_blob=False,
 )
 """Of Hypothesis: the seed decides all."""
+SHRINKS = 150
+"""Files tried to find a smaller one that fails alike."""
 MEMORY = r"has not the memory|bad_alloc|[Aa]llocat|MemoryError"
 
 
@@ -127,31 +129,32 @@ class Trial:
         return self.tally
 
     def _run_chunk(self, wanted: int, number: int, progress: Callable[[], object]) -> None:
-        failing: dict[str, tuple[bytes, str]] = {}
+        failed: dict[bytes, str] = {}
+        """Digest of the files that failed as the first one did → what was said; the last one is the smallest."""
+        smallest, name, calls = Bad(), "", 0
 
-        def try_one(bad: bytes) -> None:
+        def try_one(bad: Bad) -> None:
+            nonlocal smallest, name, calls
             digest = hashlib.sha256(bad).digest()
-            if not failing and (bad == self.good or digest in self.tried or self.tally.files >= wanted):
-                return  # but while one is shrunk, the same file must give the same answer again
+            if digest in failed:
+                raise NotHeld(name)
+            if digest in self.tried or bad == self.good or self.tally.files >= wanted or calls > SHRINKS:
+                return
             outcome, found, more = self.attempt(bad)
-            if digest not in self.tried:
-                self.tried.add(digest)
-                self.tally.add(outcome, more)
-                progress()
-            if not found:
-                return
-            name = kind(found, outcome)
-            if name in self.tally.not_held:
-                count, *rest = self.tally.not_held[name]
-                self.tally.not_held[name] = (count + 1, *rest)
-                return
-            if not failing or name in failing:
-                failing[name] = (bad, "; ".join(found))
+            self.tried.add(digest)
+            self.tally.add(outcome, more)
+            progress()
+            calls += bool(failed)
+            this = kind(found, outcome) if found else ""
+            if this in self.tally.not_held:
+                count, *rest = self.tally.not_held[this]
+                self.tally.not_held[this] = (count + 1, *rest)
+            elif this and name in ("", this):
+                failed[digest], smallest, name = "; ".join(found), bad, this
                 raise NotHeld(name)
 
         drawn = mutated(self.site.format, self.good, self.donors, str(self.site.canary))
         try:
             seed(number)(CONFIGURED(given(drawn)(try_one)))()
         except (NotHeld, Flaky):
-            for name, (bad, said) in failing.items():
-                self.tally.not_held[name] = (1, bad, said)
+            self.tally.not_held[name] = (len(failed), smallest, list(failed.values())[-1])
