@@ -13,7 +13,7 @@ VERSIONS ?=
 N ?= 50
 SEED ?= 1
 
-.PHONY: help env run test lint types stale reproduce reproduce-elsewhere tables consumers crash-test benchmark compatibility propose lock keep schema clean
+.PHONY: help env run test lint types stale reproduce reproduce-elsewhere tables consumers crash-test fuzz benchmark compatibility propose lock keep schema clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 21
 
@@ -53,6 +53,9 @@ consumers: $(VENV)/.test ## Replay every version where nothing of our stack is: 
 
 crash-test: $(VENV)/.run ## Kill the pipeline N times (50) at moments drawn from SEED (1); fail when a run after one gives other bytes
 	python -m proofs.crashes $(N) --seed $(SEED)
+
+fuzz: $(VENV)/.test ## Try N (10000) bad files of every format, drawn from SEED (1), each vouched for; fail when one is not held
+	python tests/faults/fuzz.py $(if $(filter file,$(origin N)),10000,$(N)) --seed $(SEED)
 
 benchmark: $(VENV)/.test ## Measure, side by side, the ratios that README.md quotes
 	python -m benchmarks.run

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from isoform import metadata as documents
-from isoform.errors import BadInput, CheckFailed, IsoformError, Refused
+from isoform.errors import BadInput, CheckFailed, IsoformError, Refused, first_line
 from isoform.formats import FORMATS, FormatModule, open_format
 from isoform.integrity import open_verified
 from isoform.labels import labels
@@ -23,6 +23,7 @@ class Model:
 
     metadata: Metadata = field(repr=False)
     config: Config = field(repr=False)
+    path: Path = field(repr=False)
     format: str
     native: Any = field(repr=False)
     """The format's own object: an onnxruntime session, a `torch.nn.Module` in `eval()`, a scikit-learn Pipeline."""
@@ -32,7 +33,8 @@ class Model:
         """Return the probability of each class, float32 [N, K] in [0, 1], classes as in `config.classes`.
 
         `rows` is a dict of columns, a list of dicts or a DataFrame with the columns of
-        `metadata.input_schema`; `isoform.rows` says what a cell may be. Raises `BadInput`, also for a regression.
+        `metadata.input_schema`; `isoform.rows` says what a cell may be. Raises `BadInput`, also for a regression, and
+        `CheckFailed` when the model cannot answer or answers with something else.
         """
         if self.config.task != "classification":
             raise BadInput(f"model '{self.config.model_name}'", "is a regression and has no probabilities", "call predict")
@@ -45,7 +47,14 @@ class Model:
 
     def _answer(self, rows: Rows) -> np.ndarray:
         prepare = getattr(self.module, "prepare", canonical)
-        return answer(self.module, self.native, prepare(rows, self.config.numeric, self.config.categorical), self.config)
+        columns = prepare(rows, self.config.numeric, self.config.categorical)
+        try:
+            found = answer(self.module, self.native, columns, self.config)
+        except Exception as error:  # each runtime has its own; the rows were checked, so it is the model
+            refuse_failure(self.path, error)
+            raise
+        refuse_bad_answer(self.path, found, count(columns), self.config)
+        return found
 
 
 def load(folder: str | Path, format: str | None = None, trust_pickle: bool = False, allow_version_skew: bool = False) -> Model:
@@ -62,16 +71,21 @@ def load(folder: str | Path, format: str | None = None, trust_pickle: bool = Fal
     folder = Path(folder)
     metadata = documents.read(folder)
     name = format or _safest(folder, metadata)
-    if name not in FORMATS or name not in metadata.files:
-        have = ", ".join(known for known in metadata.files if known in FORMATS)
-        raise BadInput(folder, f"has no format '{name}'", f"give one of {have}")
+    refuse_absent_format(folder, metadata, name)
     path = folder / metadata.files[name].path
     refuse_untrusted(path, name, trust_pickle)
     refuse_version_skew(path, name, metadata, allow_version_skew)
     config = read_config(folder, metadata)
     data = read_file(folder, metadata, name)
     native = parse_model(path, name, data, config, allow_version_skew)
-    return Model(metadata=metadata, config=config, format=name, native=native, module=open_format(name))
+    return Model(metadata=metadata, config=config, path=path, format=name, native=native, module=open_format(name))
+
+
+def refuse_absent_format(folder: Path, metadata: Metadata, name: str) -> None:
+    """Raise `BadInput` for a format that the version was not published in."""
+    if name not in FORMATS or name not in metadata.files:
+        have = ", ".join(known for known in metadata.files if known in FORMATS)
+        raise BadInput(folder, f"has no format '{name}'", f"give one of {have}")
 
 
 def refuse_untrusted(path: Path, name: str, trust_pickle: bool) -> None:
@@ -106,6 +120,19 @@ def refuse_version_skew(path: Path, name: str, metadata: Metadata, allow: bool) 
             import logging  # here: a consumer of model.onnx never needs it
 
             logging.getLogger(__name__).warning("warning: %s: %s", path, reason)
+
+
+def refuse_failure(path: Path, error: Exception) -> None:
+    """Raise `CheckFailed` for a model that was loaded and cannot answer rows that were checked."""
+    raise CheckFailed(path, f"cannot answer ({type(error).__name__}: {first_line(error)[:200]})", UNSAFE) from error
+
+
+def refuse_bad_answer(path: Path, found: np.ndarray, rows: int, config: Config) -> None:
+    """Raise `CheckFailed` unless `found` is finite numbers, [N, K]."""
+    if found.shape != (rows, config.width):
+        raise CheckFailed(path, f"answers with shape {found.shape}, not {(rows, config.width)}", UNSAFE)
+    if found.dtype.kind != "f" or not np.isfinite(found).all():
+        raise CheckFailed(path, "answers with what is no finite number", UNSAFE)
 
 
 def refuse_empty(path: Path, data: bytes) -> None:
@@ -146,12 +173,20 @@ def refuse_other_filename(folder: Path, name: str, filename: str) -> None:
 
 def read_config(folder: Path, metadata: Metadata) -> Config:
     """Return the verified config.json."""
-    return documents.parse(Config, _entry(folder, metadata, "config"), folder / "config.json")
+    path = folder / "config.json"
+    config = documents.parse(Config, _entry(folder, metadata, "config"), path)
+    documents.refuse_bad_columns(config, path)
+    documents.refuse_bad_classes(config, path)
+    documents.refuse_other_network(config, path)
+    return config
 
 
 def read_golden(folder: Path, metadata: Metadata) -> Golden:
     """Return the verified golden.json."""
-    return documents.parse(Golden, _entry(folder, metadata, "golden"), folder / "golden.json")
+    path = folder / "golden.json"
+    golden = documents.parse(Golden, _entry(folder, metadata, "golden"), path)
+    documents.refuse_bad_tolerance(golden, path)
+    return golden
 
 
 def answer(module: FormatModule, native: Any, columns: Columns, config: Config) -> np.ndarray:
@@ -162,9 +197,22 @@ def answer(module: FormatModule, native: Any, columns: Columns, config: Config) 
 
 
 def _entry(folder: Path, metadata: Metadata, name: str) -> bytes:
+    refuse_absent_document(folder, metadata, name)
+    refuse_large_document(folder, metadata, name)
+    return read_file(folder, metadata, name)
+
+
+def refuse_absent_document(folder: Path, metadata: Metadata, name: str) -> None:
+    """Raise `BadInput` when metadata.json has no entry for config.json or golden.json."""
     if name not in metadata.files:
         raise BadInput(folder / "metadata.json", f"has no entry '{name}'", documents.REDO)
-    return read_file(folder, metadata, name)
+
+
+def refuse_large_document(folder: Path, metadata: Metadata, name: str) -> None:
+    """Raise `BadInput` for more JSON than can be parsed in reasonable memory."""
+    size, limit = metadata.files[name].bytes, documents.MAX_DOCUMENT_BYTES
+    if size > limit:
+        raise BadInput(folder / f"{name}.json", f"holds {size} bytes, the limit is {limit}", documents.REDO)
 
 
 def _safest(folder: Path, metadata: Metadata) -> str:

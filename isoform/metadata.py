@@ -1,31 +1,32 @@
 """The typed content of metadata.json, config.json and golden.json, and how a consumer reads them.
 
 The dataclasses are the one definition. `metadata.schema.json` beside this file is derived from them, and
-`parse` checks a document against them with the standard library alone. They are not frozen: what dataclasses generates for
+`parse` checks a document against them. They are not frozen: what dataclasses generates for
 that takes a fortieth of the time to a consumer's first answer.
 """
 
-import dataclasses
-import json
 import re
-import sys
-import types
-import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from isoform.errors import BadInput
 from isoform.integrity import read_bytes
+from isoform.strict_json import REDO as REDO  # noqa: PLC0414 - told on
+from isoform.strict_json import parse as parse  # noqa: PLC0414 - told on
+from isoform.strict_json import to_json as to_json  # noqa: PLC0414 - told on
 
 Label = bool | int | str
 Task = Literal["classification", "regression"]
 Cell = float | str | None
-T = TypeVar("T")
 
-MAX_METADATA_BYTES = 64 << 20
+MAX_METADATA_BYTES = 8 << 20
+"""Parsed, JSON may take some 25 times its size: these two limits keep that within reason."""
+MAX_DOCUMENT_BYTES = 32 << 20
+"""Of config.json, which holds every category, and of golden.json."""
 
-REDO = "restore it with 'git checkout', or rebuild it with 'dvc repro'"
+DOCUMENTS = ("config", "golden")
+"""Files of a version that hold no model."""
 MODEL_NAME = r"[a-z][a-z0-9_]{0,63}"
 VERSION = r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}"
 FILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
@@ -163,30 +164,6 @@ class Golden:
     prediction: list[float] | None
 
 
-def to_json(document: object) -> str:
-    """Return a dataclass, or a dict of them, as JSON for a diff: declared order, one list of scalars per line."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, default=_plain)
-    # A line break is structure, never content: inside a JSON string it is escaped.
-    flat = re.sub(r"\[\n\s+([^\[\]{}]*?)\n\s+\]", lambda m: "[" + re.sub(r",\n\s+", ", ", m[1]) + "]", text)
-    return flat + "\n"
-
-
-def parse(kind: type[T], data: bytes, path: Path) -> T:
-    """Check the JSON document `data` against the dataclass `kind` and return it.
-
-    `path` only names the file in errors. Raises `BadInput` naming the first field that is missing,
-    unknown or of another type.
-    """
-    try:
-        document = json.loads(data, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadInput(path, f"is not JSON ({error})", REDO) from None
-    try:
-        return typing.cast(T, _check(kind, document, "$"))
-    except _Mismatch as mismatch:
-        raise BadInput(path, str(mismatch), REDO) from None
-
-
 def read(folder: Path) -> Metadata:
     """Return the metadata of the version in `folder`, or raise `BadInput` when it holds none."""
     path = folder / "metadata.json"
@@ -194,8 +171,7 @@ def read(folder: Path) -> Metadata:
         reason = "is a file" if folder.exists() else "no such folder"
         raise BadInput(folder, reason, "name a version folder such as models/NAME/v1.0.0")
     refuse_linked_folder(folder)
-    if not path.exists():
-        raise BadInput(folder, "has no metadata.json, so it is no published version", "run 'dvc repro' to publish it")
+    refuse_unpublished(folder)
     return parse_metadata(read_bytes(path, max_bytes=MAX_METADATA_BYTES), path)
 
 
@@ -205,16 +181,43 @@ def refuse_linked_folder(folder: Path) -> None:
         raise BadInput(folder, "is a symbolic link", f"name the folder itself, {folder.resolve()}")
 
 
+def refuse_unpublished(folder: Path) -> None:
+    """Raise `BadInput` for a folder without metadata.json: it was not published, or is being published."""
+    if not (folder / "metadata.json").exists():
+        raise BadInput(folder, "has no metadata.json, so it is no published version", "run 'dvc repro' to publish it")
+
+
 def parse_metadata(data: bytes, path: Path) -> Metadata:
     """Check the content of a metadata.json, which `path` names in errors, and return it. Raises `BadInput`."""
     metadata = parse(Metadata, data, path)
     refuse_bad_names(metadata, path)
+    refuse_bad_sha256(metadata, path)
+    refuse_bad_size(metadata, path)
+    refuse_unknown_entries(metadata, path)
+    return metadata
+
+
+def refuse_bad_sha256(metadata: Metadata, path: Path) -> None:
+    """Raise `BadInput` for a hash that SHA-256 does not give."""
     for entry in metadata.files.values():
         if not re.fullmatch("[0-9a-f]{64}", entry.sha256):
             raise BadInput(path, f"gives {entry.path} the sha256 {entry.sha256[:80]!r}", REDO)
+
+
+def refuse_bad_size(metadata: Metadata, path: Path) -> None:
+    """Raise `BadInput` for a size that no file has."""
+    for entry in metadata.files.values():
         if not 0 <= entry.bytes < 2**63:
             raise BadInput(path, f"gives {entry.path} a size of {str(entry.bytes)[:20]} bytes", REDO)
-    return metadata
+
+
+def refuse_unknown_entries(metadata: Metadata, path: Path) -> None:
+    """Raise `BadInput` for a file of a format that is not known here: nobody would look what is in it."""
+    from isoform.formats import FORMATS  # here: it needs this module
+
+    for name in metadata.files:
+        if name not in FORMATS and name not in DOCUMENTS:
+            raise BadInput(path, f"has the unknown entry {name[:80]!r}", f"its files are {', '.join([*FORMATS, *DOCUMENTS])}")
 
 
 def refuse_bad_names(metadata: Metadata, path: Path) -> None:
@@ -228,55 +231,37 @@ def refuse_bad_names(metadata: Metadata, path: Path) -> None:
             raise BadInput(path, f"names the file {entry.path[:80]!r}", "a version's files lie in its own folder")
 
 
-def _plain(document: Any) -> Any:
-    if dataclasses.is_dataclass(document) and not isinstance(document, type):
-        return dataclasses.asdict(document)
-    raise TypeError(f"{type(document).__name__} has no JSON form")
+def refuse_bad_columns(config: Config, path: Path) -> None:
+    """Raise `BadInput` unless there are columns, none twice, and the text columns are those that categories are given for."""
+    names = [*config.numeric, *config.categorical]
+    if not names or len(set(names)) < len(names):
+        raise BadInput(path, "gives no columns, or one twice", REDO)
+    if sorted(config.categories) != sorted(config.categorical):
+        raise BadInput(path, "does not give categories for each text column, and for no other", REDO)
 
 
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number in JSON")
+def refuse_bad_classes(config: Config, path: Path) -> None:
+    """Raise `BadInput` unless a classification has two classes or more, of one type and none twice, and a regression none."""
+    classes, least = config.classes, 2 if config.task == "classification" else 0
+    if len(classes) < least or (not least and classes) or len(set(map(type, classes))) > 1 or len(set(classes)) < len(classes):
+        raise BadInput(path, f"gives {str(classes)[:60]} as the classes of a {config.task}", REDO)
 
 
-class _Mismatch(Exception):
-    pass
+def refuse_other_network(config: Config, path: Path) -> None:
+    """Raise `BadInput` when the network is not made for these columns, categories and classes."""
+    if config.network is None:
+        return
+    wanted: dict[str, Any] = {
+        "numeric": len(config.numeric),
+        "cardinalities": [len(config.categories[name]) for name in config.categorical],
+    }
+    wanted |= {"classes": len(config.classes)} if config.task == "classification" else {}
+    for argument, value in wanted.items():
+        if config.network.arguments.get(argument) != value:
+            raise BadInput(path, f"gives its network other '{argument}' than it has itself, {str(value)[:60]}", REDO)
 
 
-def _check(kind: Any, value: Any, at: str) -> Any:
-    """Return `value` as `kind`; a dataclass is built from its dict, anything else is returned as it is."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return value
-    if dataclasses.is_dataclass(kind):
-        return _check_fields(kind, value, at)
-    if origin is types.UnionType:
-        for choice in arguments:
-            try:
-                return _check(choice, value, at)
-            except _Mismatch:
-                continue
-    elif origin is Literal and value in arguments:
-        return value
-    elif origin is list and isinstance(value, list):
-        return [_check(arguments[0], item, f"{at}[{i}]") for i, item in enumerate(value)]
-    elif origin is dict and isinstance(value, dict):
-        return {key: _check(arguments[1], item, f"{at}.{key}") for key, item in value.items()}
-    elif kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
-        return float(value)
-    elif isinstance(kind, type) and kind is not float and type(value) is kind:
-        return value
-    expected = getattr(kind, "__name__", None) if isinstance(kind, type) else None
-    raise _Mismatch(f"{at} is {json.dumps(value)[:60]}, expected {expected or str(kind).replace('isoform.metadata.', '')}")
-
-
-def _check_fields(kind: Any, value: Any, at: str) -> Any:
-    if not isinstance(value, dict):
-        raise _Mismatch(f"{at} is {json.dumps(value)[:60]}, expected an object")
-    hints = {field.name: field.type for field in dataclasses.fields(kind)}
-    for name in hints:
-        if name not in value:
-            raise _Mismatch(f"{at}.{name} is missing")
-    for name in value:
-        if name not in hints:
-            raise _Mismatch(f"{at}.{name} is not a known field")
-    return kind(**{name: _check(hint, value[name], f"{at}.{name}") for name, hint in hints.items()})
+def refuse_bad_tolerance(golden: Golden, path: Path) -> None:
+    """Raise `BadInput` for limits that no difference could be measured by."""
+    if not golden.tolerance >= 0 or not golden.scale > 0:
+        raise BadInput(path, f"gives the tolerance {golden.tolerance:g} and the scale {golden.scale:g}", REDO)

@@ -219,6 +219,17 @@ def publish_all(root: Path, table: str) -> Workspace:
     return workspace
 
 
+def publish_older(root: Path, table: str) -> Workspace:
+    """Return a workspace that holds the files of the same models, trained from another seed; none is published."""
+    workspace = start(root, table)
+    workspace.write_params(settings(table) | {"seed": SEED + 1})
+    workspace.prepare()
+    for model in ("forest", "network"):
+        workspace.train(model)
+        workspace.convert(model)
+    return workspace
+
+
 def dumpable(name: str, data: bytes, config: Config) -> Any:
     """Return what `dump` of a format takes, from a file of that format."""
     if name == "onnx":

@@ -1,11 +1,17 @@
-"""The two tests that every file fault has: it is held in both ways, and not without its guard."""
+"""The tests that every file fault has: it is held in both ways, and not without its guard."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import islice
 
-from harness import DOOR, Child, Fault, Outcome, Site, damage, finite, problems
+from harness import DOOR, DOOR_GUARDS, Child, Fault, Outcome, Series, Site, damage, finite, problems
+
+Record = Callable[[int, str, str, str, Outcome | str], None]
+"""Notes a fault that was held for the table: number, title, format, way, and what was said."""
 
 
-def try_both_ways(fault: Fault, child: Child, site: Site, record: Callable[[int, str, str, str, Outcome], None]) -> None:
+def try_both_ways(fault: Fault, child: Child, site: Site, record: Record) -> None:
     """Fail unless the fault is held (a) by the door and (b) by its format's policy."""
     site.replace(fault.make(site))
     outcome = child.attempt(site.root, site.command, timeout_s=fault.timeout_s)
@@ -27,6 +33,42 @@ def try_without_guard(fault: Fault, child: Child, site: Site) -> None:
     site.vouch()
     outcome = child.attempt(site.root, site.command, without=fault.guard, timeout_s=fault.timeout_s)
     assert list(problems(outcome, fault.reason, site.path.name)), f"it is held without {fault.guard}"
+
+
+def try_series(series: Series, child: Child, site: Site, record: Record) -> None:
+    """Fail unless every file of the series is held (a) by the door and (b) by its format's policy, or answered from."""
+    recorded = (site.folder / "metadata.json").read_bytes()
+    said: dict[str, Counter[str]] = {"a": Counter(), "b": Counter()}
+    for number, bad in enumerate(series.make(site)):
+        site.replace(bad)
+        (site.folder / "metadata.json").write_bytes(recorded)
+        outcome = child.attempt(site.root, site.command)
+        expect(f"a, file {number}", problems(outcome, DOOR, site.path.name))
+        said["a"][general(outcome)] += 1
+        site.vouch()
+        outcome = child.attempt(site.root, site.command)
+        if series.may_answer and outcome.status == 0:
+            expect(f"b, file {number}", damage(outcome))
+            assert finite(outcome), f"(b, file {number}): {outcome.stdout}"
+        else:
+            expect(f"b, file {number}", problems(outcome, series.reason))
+        said["b"][general(outcome)] += 1
+    for way, reasons in said.items():
+        text = f"{reasons.total()} files: " + ", ".join(f"{count} × {reason}" for reason, count in reasons.most_common())
+        record(series.number, series.title, series.format, way, text)
+
+
+def try_series_without_door(series: Series, child: Child, site: Site) -> None:
+    """Fail when a file of the series is refused with the door's reason though the door is taken out."""
+    for bad in islice(series.make(site), 3):
+        site.replace(bad)
+        outcome = child.attempt(site.root, site.command, without=DOOR_GUARDS)
+        assert list(problems(outcome, DOOR, site.path.name)), f"it is held without {DOOR_GUARDS}"
+
+
+def general(outcome: Outcome) -> str:
+    """Return what was said without what differs from file to file."""
+    return re.sub(r"[0-9a-f]{12}…|\d+", "…", outcome.reason[:60]) if outcome.status else "answered"
 
 
 def expect(way: str, found: Iterable[str]) -> None:

@@ -88,8 +88,8 @@ def take_out(guard: str) -> None:
 def attempt(request: dict[str, Any]) -> int:
     """Run the command of a request in this process, watched and limited, and return its exit status."""
     global ARMED
-    if request["without"]:
-        take_out(request["without"])
+    for guard in request["without"]:
+        take_out(guard)
     from isoform import cli
 
     with open("/proc/self/statm") as file:
@@ -109,6 +109,7 @@ def in_fork(request: dict[str, Any]) -> None:
     """Run the request with its output in files; a traceback is written where a user would see it."""
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(f"{request['scratch']}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    events = os.open(f"{request['scratch']}/events", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     status = 70
     try:
         status = attempt(request)
@@ -120,8 +121,7 @@ def in_fork(request: dict[str, Any]) -> None:
         with contextlib.suppress(BaseException):
             sys.stdout.flush()
             sys.stderr.flush()
-        with open(f"{request['scratch']}/events", "w") as file:
-            json.dump(EVENTS, file)
+        os.write(events, json.dumps(EVENTS).encode())
         os._exit(status)
 
 

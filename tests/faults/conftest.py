@@ -9,6 +9,7 @@ import pytest
 from builders import MODELS, Workspace
 from harness import Child, Outcome, Site, workspace_site
 
+from isoform.formats import FORMATS
 from pipeline.publishing import FORMATS_OF
 
 
@@ -27,6 +28,24 @@ def child(published: Callable[[str], Workspace], tmp_path_factory: pytest.TempPa
     child.close()
 
 
+@pytest.fixture(scope="session")
+def child_of(published: Callable[[str], Workspace], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Child]]:
+    """Give a function that returns the process for a format's many files: the fewer libraries it has, the faster it forks."""
+    children: dict[str, Child] = {}
+
+    def get(format: str) -> Child:
+        extra = FORMATS[format].extra if format in FORMATS else "" if format == "golden" else "torch"
+        if extra not in children:
+            names = ["golden"] * (not extra) + [name for name, entry in FORMATS.items() if entry.extra == extra]
+            place = tmp_path_factory.mktemp("warm")
+            children[extra] = Child([workspace_site(published("mixed"), place / name, name).command for name in names])
+        return children[extra]
+
+    yield get
+    for child in children.values():
+        child.close()
+
+
 @pytest.fixture
 def make_site(published: Callable[[str], Workspace], tmp_path: Path) -> Callable[[str], Site]:
     """Give a function that copies the version with a file of that format."""
@@ -34,11 +53,11 @@ def make_site(published: Callable[[str], Workspace], tmp_path: Path) -> Callable
 
 
 @pytest.fixture
-def record(record_property: Callable[[str, object], None]) -> Callable[[int, str, str, str, Outcome], None]:
-    """Give a function that notes a fault that was held for the table: number, title, format, way, outcome."""
+def record(record_property: Callable[[str, object], None]) -> Callable[[int, str, str, str, Outcome | str], None]:
+    """Give a function that notes a fault that was held for the table: number, title, format, way, outcome or what to say."""
 
-    def note(number: int, title: str, format: str, way: str, outcome: Outcome) -> None:
-        said = "answers with finite numbers" if outcome.status == 0 else outcome.reason
+    def note(number: int, title: str, format: str, way: str, outcome: Outcome | str) -> None:
+        said = outcome if isinstance(outcome, str) else outcome.reason if outcome.status else "answers with finite numbers"
         record_property("fault", (number, title, format, way, " ".join(said.split())))
 
     return note

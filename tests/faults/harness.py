@@ -7,12 +7,13 @@ files that must stay as they are. It was held when the command ended by itself w
 
 import json
 import math
+import os
 import re
 import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,17 +21,18 @@ from typing import Any, Literal
 import pandas as pd
 from builders import REPOSITORY, Workspace
 
-from isoform import metadata
 from isoform.formats import FORMATS
-from isoform.integrity import sha256, write_atomic
+from isoform.integrity import sha256
 
 TIMEOUT_S = 20.0
 LARGE_BYTES = 64 << 20
 """A larger file is compared by size and time: those that faults need are sparse, of gigabytes."""
 MORE_MEMORY_BYTES = 1 << 30
 
-MODEL_OF = {"joblib": "forest", "pickle": "forest"}
-"""Format → the model of the workspace whose file is replaced; `network` for all others."""
+MODEL_OF = {"joblib": "forest", "pickle": "forest", "golden": "forest"}
+"""Format or document → the model of the workspace whose file is replaced; `network` for all others."""
+DOCUMENTS = ("metadata", "config", "golden")
+"""What else of a version is read: nothing vouches for metadata.json, which has no way (b)."""
 
 Way = Literal["a", "b", "-"]
 
@@ -59,6 +61,24 @@ class Fault:
         return f"{self.number}-{self.format}-{re.sub('[^a-z0-9]+', '_', self.title.lower())}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """A fault that is many bad files, each tried in a fork of its own; one row of the table for each way."""
+
+    number: int
+    title: str
+    format: str
+    make: Callable[["Site"], Iterable[bytes]]
+    """Yields the bad files from the good ones."""
+    reason: str
+    """Regular expression that each reason given in way (b) must match."""
+    may_answer: bool = False
+    """Valid content, only different: finite answers will do in way (b)."""
+
+    def __str__(self) -> str:
+        return f"{self.number}-{self.format}"
+
+
 DOOR = r"(sha256 is \w{12}…|holds \d+ bytes), metadata\.json says "
 DOOR_GUARDS = ("isoform.integrity:refuse_other_content", "isoform.integrity:refuse_other_size")
 
@@ -69,10 +89,11 @@ class Site:
 
     root: Path
     format: str
+    model_name: str = ""
 
     @property
     def model(self) -> str:
-        return MODEL_OF.get(self.format, "network")
+        return self.model_name or MODEL_OF.get(self.format, "network")
 
     @property
     def folder(self) -> Path:
@@ -81,7 +102,7 @@ class Site:
     @property
     def path(self) -> Path:
         """The file that the fault is about."""
-        return self.folder / FORMATS[self.format].filename
+        return self.folder / (f"{self.format}.json" if self.format in DOCUMENTS else FORMATS[self.format].filename)
 
     @property
     def good(self) -> bytes:
@@ -99,6 +120,10 @@ class Site:
     @property
     def command(self) -> list[str]:
         """Load the file and have it answer."""
+        if self.format == "golden":
+            return ["verify", str(self.folder)]
+        if self.format in DOCUMENTS:
+            return ["predict", str(self.folder), str(self.rows), "--format", "safetensors"]
         return ["predict", str(self.folder), str(self.rows), "--format", self.format, "--trust-pickle"]
 
     def replace(self, data: bytes) -> None:
@@ -106,11 +131,12 @@ class Site:
 
     def vouch(self) -> None:
         """Let metadata.json record the file as it is now."""
-        data = self.path.read_bytes()
-        document = metadata.read(self.folder)
-        entry = document.files[self.format]
-        entry.bytes, entry.sha256 = len(data), sha256(data)
-        write_atomic(self.folder / "metadata.json", metadata.to_json(document))
+        if self.format == "metadata":
+            return
+        data, path = self.path.read_bytes(), self.folder / "metadata.json"
+        document = json.loads(path.read_bytes())
+        document["files"][self.format] |= {"bytes": len(data), "sha256": sha256(data)}
+        path.write_text(json.dumps(document))
 
 
 @dataclass(frozen=True)
@@ -164,55 +190,54 @@ class Child:
         root: Path,
         command: list[str],
         *,
-        without: str = "",
+        without: str | Sequence[str] = (),
         timeout_s: float = TIMEOUT_S,
         more_memory_bytes: int = MORE_MEMORY_BYTES,
     ) -> Outcome:
-        """Run `isoform COMMAND`; no file under `root` may change. `without` is a guard to take out."""
+        """Run `isoform COMMAND`; no file under `root` may change. `without` are guards to take out."""
         scratch = root.parent / f"{root.name}-scratch"
         scratch.mkdir(exist_ok=True)
-        for name in ("stdout", "stderr", "events"):
-            (scratch / name).unlink(missing_ok=True)
         before = snapshot(root)
         answer = self._ask(
             {
                 "command": command,
                 "scratch": str(scratch),
-                "without": without,
+                "without": without.split() if isinstance(without, str) else list(without),
                 "timeout_s": timeout_s,
                 "more_memory_bytes": more_memory_bytes,
             }
         )
         after = snapshot(root)
-        events = scratch / "events"
         return Outcome(
             stdout=(scratch / "stdout").read_text(errors="replace"),
             stderr=(scratch / "stderr").read_text(errors="replace"),
-            events=json.loads(events.read_text() or "[]") if events.exists() else [],
+            events=json.loads((scratch / "events").read_text() or "[]"),
             changed=sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)),
             **answer,
         )
 
     def close(self) -> None:
-        assert self.process.stdin
+        assert self.process.stdin and self.process.stdout
         self.process.stdin.close()
-        self.process.wait(timeout=30)
-        assert self.process.stdout
         self.process.stdout.close()
+        self.process.wait(timeout=30)
 
 
 def snapshot(root: Path) -> dict[str, str]:
     """Return what every file under `root` is: a link's target, a file's hash, else its kind."""
-
-    def state(path: Path) -> str:
-        if path.is_symlink():
-            return f"-> {path.readlink()}"
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGE_BYTES:
-            return f"{status.st_mode:o} {status.st_size} {status.st_mtime_ns}"
-        return sha256(path.read_bytes())
-
-    return {path.relative_to(root).as_posix(): state(path) for path in sorted(root.rglob("*"))}
+    found = {}
+    for entry in os.scandir(root):  # a fifth of the time that pathlib takes, twice for each of thousands of files
+        status = entry.stat(follow_symlinks=False)
+        if entry.is_symlink():
+            found[entry.name] = f"-> {Path(entry.path).readlink()}"
+        elif stat.S_ISREG(status.st_mode) and status.st_size <= LARGE_BYTES:
+            found[entry.name] = sha256(Path(entry.path).read_bytes())
+        elif entry.is_dir():
+            found[entry.name] = oct(status.st_mode)
+            found |= {f"{entry.name}/{name}": state for name, state in snapshot(Path(entry.path)).items()}
+        else:
+            found[entry.name] = f"{status.st_mode:o} {status.st_size} {status.st_mtime_ns}"
+    return found
 
 
 def problems(outcome: Outcome, reason: str, path: str = "") -> Iterator[str]:
@@ -244,7 +269,9 @@ def damage(outcome: Outcome) -> Iterator[str]:
 
 
 def finite(outcome: Outcome) -> bool:
-    """Tell whether a command answered with finite numbers only."""
+    """Tell whether a command answered with finite numbers only; `verify` compares them itself."""
+    if "no bad files" in outcome.stdout:
+        return True
     lines = outcome.stdout.splitlines()[1:]
     return bool(lines) and all(math.isfinite(float(number)) for line in lines for number in line.split(",")[1:])
 
