@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from isoform.errors import BadInput
-from isoform.integrity import read_bytes
+from isoform.integrity import read_bytes, refuse_bad_path
 
 Label = bool | int | str
 Task = Literal["classification", "regression"]
@@ -190,6 +190,7 @@ def parse(kind: type[T], data: bytes, path: Path) -> T:
 def read(folder: Path) -> Metadata:
     """Return the metadata of the version in `folder`, or raise `BadInput` when it holds none."""
     path = folder / "metadata.json"
+    refuse_bad_path(folder)
     if not folder.is_dir():
         reason = "is a file" if folder.exists() else "no such folder"
         raise BadInput(folder, reason, "name a version folder such as models/NAME/v1.0.0")

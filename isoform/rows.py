@@ -28,6 +28,8 @@ Columns = dict[str, np.ndarray]
 MISSING_NUMBERS = ("", "NA", "NaN", "nan", "null")
 """Spellings of a missing number in a text file."""
 
+FROM_DATE = "turn the column into numbers first, for example year, month, weekday"
+
 Rows = Mapping[str, Any] | Sequence[Mapping[str, Any]] | Any
 """A dict of columns, a list of dicts, a DataFrame (pandas, polars) or an Arrow table."""
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from isoform.metadata import refuse_linked_folder
+
 PREPARED = Path("data/prepared")
 TRAIN, TEST, SCHEMA = PREPARED / "train.parquet", PREPARED / "test.parquet", PREPARED / "schema.json"
 SUMMARY = Path("data/summary.json")
@@ -10,8 +12,10 @@ SCRATCH = Path(".scratch")
 
 
 def version_dir(name: str, version: str) -> Path:
-    """Return the folder of one version of one model."""
-    return Path("models") / name / f"v{version}"
+    """Return the folder of one version of one model; `BadInput` when it is a link, for what is written would land elsewhere."""
+    folder = Path("models") / name / f"v{version}"
+    refuse_linked_folder(folder)
+    return folder
 
 
 def report_dir(name: str) -> Path:

@@ -1,11 +1,16 @@
-"""params.yaml, typed: every value is checked before any work starts."""
+"""params.yaml, typed: every value is checked before any work starts.
+
+Run     python -m pipeline.params       ('make run' does, before DVC reads the file: DVC expands and takes what is refused here)
+"""
 
 import re
+import sys
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError, model_validator
 
+from isoform import errors
 from isoform.errors import BadInput, Refused
 from isoform.integrity import read_bytes
 from isoform.metadata import MODEL_NAME, VERSION, Task
@@ -190,3 +195,11 @@ def load(path: Path = PATH) -> Params:
         key = ".".join(str(part) for part in first["loc"] if part != "[key]")[:200] or "the file"
         value = "" if isinstance(first["input"], dict | list) else f" is {first['input']!r:.80}"
         raise BadInput(path, f"{key}{value}: {first['msg'].removeprefix('Value error, ')}", "correct it") from None
+
+
+def main() -> None:
+    load()
+
+
+if __name__ == "__main__":
+    sys.exit(errors.run(main))

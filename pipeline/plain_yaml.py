@@ -12,8 +12,11 @@ import yaml
 from isoform.errors import Refused, first_line
 
 MAX_DEPTH = 20
-MAX_LETTERS = 1000
+MAX_LETTERS = 10_000
 """Of one key or value."""
+MAX_DIGITS = 300
+"""Of an integer."""
+INTEGER = "tag:yaml.org,2002:int"
 
 
 def parse(data: bytes) -> Any:
@@ -55,10 +58,11 @@ def refuse_deep(depth: int, at: str) -> None:
         raise Refused(f"{at[:80]}: is nested deeper than {MAX_DEPTH} levels")
 
 
-def refuse_long(event: yaml.Event, at: str) -> None:
-    """Raise `Refused` for a key or value that is too long to be one."""
-    if isinstance(event, yaml.ScalarEvent) and len(event.value) > MAX_LETTERS:
-        raise Refused(f"{at}: has {len(event.value)} letters, the limit is {MAX_LETTERS}")
+def refuse_long(node: yaml.Node, at: str) -> None:
+    """Raise `Refused` for a key or value that is too long to be one; Python reads no integer of 5,000 digits."""
+    limit = MAX_DIGITS if node.tag == INTEGER else MAX_LETTERS
+    if isinstance(node, yaml.ScalarNode) and len(node.value) > limit:
+        raise Refused(f"{at[:80]}: has {len(node.value)} letters, the limit is {limit}")
 
 
 def refuse_duplicate_key(keys: list[str], at: str) -> None:
@@ -85,8 +89,8 @@ class _Loader(yaml.SafeLoader):
         refuse_alias(event, at)
         refuse_tag(event, at)
         refuse_deep(len(self.path), at)
-        refuse_long(event, at)
         node = super().compose_node(parent, index)
+        refuse_long(node, at)
         if isinstance(node, yaml.MappingNode):
             refuse_duplicate_key([key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)], at)
         self.path.pop()
@@ -103,7 +107,7 @@ def _add_core_schema() -> None:
     ):
         _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), first)
     # YAML 1.1 would read 010 as eight.
-    _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
+    _Loader.add_constructor(INTEGER, lambda _, node: int(node.value))
 
 
 _add_core_schema()

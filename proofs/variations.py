@@ -38,7 +38,7 @@ def bare(stages: Stages) -> list[Command]:
 
 def command(stages: Stages, name: str) -> str:
     """Return the command of the stage `name` with the variable in it that DVC sets."""
-    whole: str = stages[name]["cmd"].replace("$DVC_STAGE", name)
+    whole: str = stages[name]["cmd"].replace('"$DVC_STAGE"', name)
     return whole
 
 

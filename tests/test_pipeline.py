@@ -226,7 +226,7 @@ def _network_folder(repository: Path) -> Path:
 
 
 def _trace(built: Path, stage: str) -> dict[str, list[str]]:
-    arguments = command(lock(built), stage).replace('"', "").split()[3:]
+    arguments = command(lock(built), stage).split()[3:]
     name = "-".join(argument.replace("/", "_") for argument in arguments)
     trace: dict[str, list[str]] = json.loads((built.parent / "traces" / f"{name}.json").read_text())
     return trace
