@@ -4,16 +4,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from builders import MODELS, Workspace
+from builders import MODELS, REPOSITORY, Workspace
 from harness import Child, Outcome, Site, workspace_site
 
 from pipeline.publishing import FORMATS_OF
 
 
+MODULES = [f"stages.{path.stem}" for path in sorted((REPOSITORY / "stages").glob("[a-z]*.py"))] + ["pipeline.proposal"]
+"""What is run in the child as `python -m`."""
+
+
 @pytest.fixture(scope="session")
 def child(published: Callable[[str], Workspace], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
     """Give the process that tries faults, one for each worker."""
-    warm = []
+    warm = [["-m", name] for name in MODULES]
     for model, kind in MODELS.items():
         for name in FORMATS_OF[kind]:  # type: ignore[index]
             site = workspace_site(published("mixed"), tmp_path_factory.mktemp("warm") / f"{model}-{name}", name)

@@ -165,7 +165,7 @@ class Child:
         timeout_s: float = TIMEOUT_S,
         more_memory_bytes: int = MORE_MEMORY_BYTES,
     ) -> Outcome:
-        """Run `isoform COMMAND`; no file under `root` may change. `without` is a guard to take out."""
+        """Run `isoform COMMAND`, or Python with `-m MODULE …` or `-c CODE …`, in `root`; no file under `root` may change. `without` is a guard to take out."""
         scratch = root.parent / f"{root.name}-scratch"
         scratch.mkdir(exist_ok=True)
         for name in ("stdout", "stderr", "events"):
@@ -174,6 +174,7 @@ class Child:
         answer = self._ask(
             {
                 "command": command,
+                "root": str(root),
                 "scratch": str(scratch),
                 "without": without,
                 "timeout_s": timeout_s,
@@ -191,8 +192,9 @@ class Child:
         )
 
     def close(self) -> None:
-        assert self.process.stdin
+        assert self.process.stdin and self.process.stdout
         self.process.stdin.close()
+        self.process.stdout.close()
         self.process.wait(timeout=30)
 
 
