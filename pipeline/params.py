@@ -12,14 +12,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, St
 
 from isoform import errors
 from isoform.errors import BadInput, Refused
-from isoform.integrity import read_bytes
 from isoform.metadata import MODEL_NAME, VERSION, Task
 from pipeline import plain_yaml
 from pipeline.determinism import Reproducibility
 
 PATH = Path("params.yaml")
 
-MAX_BYTES = 1 << 20
 
 
 def refuse_bad_name(name: str) -> None:
@@ -187,7 +185,7 @@ def refuse_unknown_model(entries: dict[str, Any], kind: str, name: str) -> None:
 def load(path: Path = PATH) -> Params:
     """Read and check params.yaml; raises `BadInput` naming the key, what stands there and what is expected."""
     try:
-        return Params.model_validate(plain_yaml.parse(read_bytes(path, max_bytes=MAX_BYTES)))
+        return Params.model_validate(plain_yaml.read(path))
     except Refused as refusal:
         raise BadInput(path, str(refusal), "correct it") from None
     except ValidationError as error:

@@ -5,18 +5,26 @@ deep nesting. Each guard names the key.
 """
 
 import re
+from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
 
 from isoform.errors import Refused, first_line
+from isoform.integrity import read_bytes
 
+MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
 MAX_LETTERS = 10_000
 """Of one key or value."""
 MAX_DIGITS = 300
 """Of an integer."""
 INTEGER = "tag:yaml.org,2002:int"
+
+
+def read(path: Path) -> Any:
+    """Return the content of a file. Raises `BadInput` as `read_bytes` does, and `Refused` as `parse`."""
+    return parse(read_bytes(path, max_bytes=MAX_BYTES))
 
 
 def parse(data: bytes) -> Any:
