@@ -62,9 +62,7 @@ def load(folder: str | Path, format: str | None = None, trust_pickle: bool = Fal
     folder = Path(folder)
     metadata = documents.read(folder)
     name = format or _safest(folder, metadata)
-    if name not in FORMATS or name not in metadata.files:
-        have = ", ".join(known for known in metadata.files if known in FORMATS)
-        raise BadInput(folder, f"has no format '{name}'", f"give one of {have}")
+    refuse_unknown_format(folder, name, metadata)
     path = folder / metadata.files[name].path
     refuse_untrusted(path, name, trust_pickle)
     refuse_version_skew(path, name, metadata, allow_version_skew)
@@ -72,6 +70,13 @@ def load(folder: str | Path, format: str | None = None, trust_pickle: bool = Fal
     data = read_file(folder, metadata, name)
     native = parse_model(path, name, data, config, allow_version_skew)
     return Model(metadata=metadata, config=config, format=name, native=native, module=open_format(name))
+
+
+def refuse_unknown_format(folder: Path, name: str, metadata: Metadata) -> None:
+    """Raise `BadInput` when the version has no such format."""
+    if name not in FORMATS or name not in metadata.files:
+        have = ", ".join(known for known in metadata.files if known in FORMATS)
+        raise BadInput(folder, f"has no format '{name[:80]}'", f"give one of {have}")
 
 
 def refuse_untrusted(path: Path, name: str, trust_pickle: bool) -> None:

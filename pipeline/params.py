@@ -19,7 +19,6 @@ from pipeline.determinism import Reproducibility
 PATH = Path("params.yaml")
 
 
-
 def refuse_bad_name(name: str) -> None:
     """Raise `ValueError` unless a model's name can be nothing else: it stands in paths and in the names of stages."""
     if not re.fullmatch(MODEL_NAME, name):

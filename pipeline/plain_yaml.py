@@ -51,13 +51,14 @@ def refuse_other_encoding(data: bytes) -> None:
 def refuse_alias(event: yaml.Event, at: str) -> None:
     """Raise `Refused` for an alias: a few, of each other, expand to gigabytes."""
     if isinstance(event, yaml.AliasEvent):
-        raise Refused(f"{at}: is the alias *{event.anchor[:40]}, which stands for something else: write that out")
+        raise Refused(f"{at}: is the alias *{str(event.anchor)[:40]}, which stands for something else: write that out")
 
 
 def refuse_tag(event: yaml.Event, at: str) -> None:
     """Raise `Refused` for a tag, which can name a class to build or a function to call."""
-    if getattr(event, "tag", None) not in (None, "!"):
-        raise Refused(f"{at}: has the tag {event.tag[:80]}, and a parameter is plain")
+    tag = getattr(event, "tag", None)
+    if tag not in (None, "!"):
+        raise Refused(f"{at}: has the tag {tag[:80]}, and a parameter is plain")
 
 
 def refuse_deep(depth: int, at: str) -> None:
@@ -66,10 +67,12 @@ def refuse_deep(depth: int, at: str) -> None:
         raise Refused(f"{at[:80]}: is nested deeper than {MAX_DEPTH} levels")
 
 
-def refuse_long(node: yaml.Node, at: str) -> None:
+def refuse_long(node: yaml.Node | None, at: str) -> None:
     """Raise `Refused` for a key or value that is too long to be one; Python reads no integer of 5,000 digits."""
+    if not isinstance(node, yaml.ScalarNode):
+        return
     limit = MAX_DIGITS if node.tag == INTEGER else MAX_LETTERS
-    if isinstance(node, yaml.ScalarNode) and len(node.value) > limit:
+    if len(node.value) > limit:
         raise Refused(f"{at[:80]}: has {len(node.value)} letters, the limit is {limit}")
 
 
@@ -91,7 +94,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """Compose what `index`, the key's node or a position, leads to."""
-        event = self.peek_event()
+        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
         self.path.append(str(index.value if isinstance(index, yaml.ScalarNode) else "" if index is None else index))
         at = ".".join(filter(None, self.path)) or "the file"
         refuse_alias(event, at)

@@ -10,7 +10,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 from isoform.errors import BadInput
-from pipeline import sources
+from pipeline import layout, sources
 from stages import run
 
 
@@ -27,15 +27,9 @@ def refuse_unknown_source(source: str) -> None:
         raise BadInput(f"source '{source[:80]}'", "is not known", f"give one of: {', '.join(known)}")
 
 
-def refuse_other_place(path: Path) -> None:
-    """Raise `BadInput` for a path where no raw table lies."""
-    if path.parts[:2] != ("data", "raw") or len(path.parts) != 3 or path.name == ".." or path.is_symlink():
-        raise BadInput(str(path)[:80], "is no place for a raw table", "give a path in data/raw")
-
-
 def main(source: str, path: str) -> None:
     """Fetch `source` to `path`; raises `BadInput` or `CheckFailed` when it is not to be had as pinned."""
-    refuse_other_place(Path(path))
+    layout.refuse_other_place(Path(path))
     fetch(source, Path(path))
 
 

@@ -9,7 +9,6 @@ from harness import Child, Outcome, Site, workspace_site
 
 from pipeline.publishing import FORMATS_OF
 
-
 MODULES = [f"stages.{path.stem}" for path in sorted((REPOSITORY / "stages").glob("[a-z]*.py"))] + ["pipeline.proposal"]
 """What is run in the child as `python -m`."""
 

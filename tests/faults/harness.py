@@ -165,7 +165,10 @@ class Child:
         timeout_s: float = TIMEOUT_S,
         more_memory_bytes: int = MORE_MEMORY_BYTES,
     ) -> Outcome:
-        """Run `isoform COMMAND`, or Python with `-m MODULE …` or `-c CODE …`, in `root`; no file under `root` may change. `without` is a guard to take out."""
+        """Run `isoform COMMAND`, or Python with `-m MODULE …` or `-c CODE …`, in `root`.
+
+        No file under `root` may change. `without` is a guard to take out.
+        """
         scratch = root.parent / f"{root.name}-scratch"
         scratch.mkdir(exist_ok=True)
         for name in ("stdout", "stderr", "events"):
