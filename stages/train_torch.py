@@ -51,8 +51,8 @@ def train(name: str, settings: params.Params) -> tuple[torch.nn.Module, checkpoi
 def main(name: str) -> None:
     """Train and save the model `name`; raises `BadInput` for arguments that its network refuses, or no such device."""
     settings = params.load()
-    network, last = train(name, settings)
     folder = layout.version_dir(name, settings.model("torch", name).version)
+    network, last = train(name, settings)
     write_atomic(folder / FORMATS["state_dict"].filename, state_dict.dump(network.state_dict()))
     write_atomic(folder / FORMATS["full_model"].filename, full_model.dump(network))
     write_atomic(folder / FORMATS["checkpoint"].filename, checkpoint.dump(last))

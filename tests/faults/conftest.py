@@ -9,8 +9,9 @@ from harness import Child, Outcome, Site, workspace_site
 
 from pipeline.publishing import FORMATS_OF
 
-MODULES = [f"stages.{path.stem}" for path in sorted((REPOSITORY / "stages").glob("[a-z]*.py"))] + ["pipeline.proposal"]
-"""What is run in the child as `python -m`."""
+MODULES = [f"stages.{path.stem}" for path in sorted((REPOSITORY / "stages").glob("[a-z]*.py"))]
+MODULES += ["pipeline.proposal", "pipeline.portable_matmul"]
+"""What is run in the child besides `isoform`, and what it imports late."""
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ NAMES = {
     "NUL": "a\0b",
     "leading -": "-x",
     "300 characters": "x" * 300,
-    "shell": "a;$(touch canary)",
+    "shell": "a;$(rm canary)",
 }
 
 Arrange = Callable[[Path], list[str]]
@@ -96,6 +96,14 @@ def pipe(path: str, command: list[str]) -> Arrange:
 def loads(folder: str) -> Arrange:
     """Return what loads a folder from a Python program: a command line holds no NUL."""
     return runs("-c", f"import sys, isoform; from isoform import errors; sys.exit(errors.run(lambda: isoform.load({folder!r})))")
+
+
+def proposes(*arguments: str) -> Arrange:
+    return runs(
+        "-c",
+        "import sys; from isoform import errors; from pipeline import proposal; sys.exit(errors.run(proposal.main))",
+        *arguments,
+    )
 
 
 def cases() -> list[tuple[int, str, str, Arrange, str, str]]:
@@ -247,10 +255,10 @@ def cases() -> list[tuple[int, str, str, Arrange, str, str]]:
         (62, "rows 300 characters, .csv", "isoform predict", runs("predict", NETWORK, f"{long}.csv"), "^is no path of a file$", "isoform.integrity:refuse_bad_path"),
         (62, "folder NUL", "isoform.load", loads("models/a\0b"), "^is no path of a file$", "isoform.metadata:refuse_bad_path"),
         (62, "folder lone surrogate", "isoform.load", loads("models/\ud800"), "^is no path of a file$", "isoform.metadata:refuse_bad_path"),
-        (62, "table ../x", "pipeline.proposal", runs("-m", "pipeline.proposal", "../x"), "^has the suffix ''$", "isoform.tables:refuse_other_kind"),
-        (62, "table leading -", "pipeline.proposal", runs("-m", "pipeline.proposal", "--help"), "^has the suffix ''$", "isoform.tables:refuse_other_kind"),
-        (62, "table 300 characters", "pipeline.proposal", runs("-m", "pipeline.proposal", f"{long}.csv"), "^is no path of a file$", "isoform.integrity:refuse_bad_path"),
-        (62, "target ../x", "pipeline.proposal", runs("-m", "pipeline.proposal", "rows.csv", "../x"), r"^has no column '\.\./x'$", "isoform.tables:refuse_missing_column"),
+        (62, "table ../x", "pipeline.proposal", proposes("../x"), "^has the suffix ''$", "isoform.tables:refuse_other_kind"),
+        (62, "table leading -", "pipeline.proposal", proposes("--help"), "^has the suffix ''$", "isoform.tables:refuse_other_kind"),
+        (62, "table 300 characters", "pipeline.proposal", proposes(f"{long}.csv"), "^is no path of a file$", "isoform.integrity:refuse_bad_path"),
+        (62, "target ../x", "pipeline.proposal", proposes("rows.csv", "../x"), r"^has no column '\.\./x'$", "isoform.tables:refuse_missing_column"),
         (62, "no such command", "isoform", runs("../x"), r"^argument COMMAND: invalid choice: '\.\./x'", "isoform.arguments:Parser.error"),
         (62, "no such option", "stages.prepare", runs("-m", "stages.prepare", "-x"), "^unrecognized arguments: -x$", "isoform.arguments:Parser.error"),
         (63, "version folder", "isoform predict", linked(NETWORK, PREDICT), "^is a symbolic link$", "isoform.metadata:refuse_linked_folder"),
@@ -374,7 +382,7 @@ def test_stale_does_not_wait_at_a_pipe(name: str, repository: Path, record: Reco
     record(64, "FIFO", name, "-", outcome)
 
 
-EVIL = ["$(touch canary)", "`touch canary`", "a\ntouch canary", "a' \"; touch canary; #"]
+EVIL = ["$(rm canary)", "`rm canary`", "a\nrm canary", "a' \"; rm canary; #"]
 
 
 @pytest.fixture
