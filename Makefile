@@ -22,6 +22,7 @@ env: $(VENV)/.run ## Only set up .venv, for 'source .venv/bin/activate' and plai
 run: $(VENV)/.run ## Build everything and show it (ROWS=5000: from a sample; ROWS=0: from all again)
 	@$(if $(ROWS),[[ "$(ROWS)" =~ ^[0-9]+$$ ]] || { echo "error: ROWS=$(ROWS): is no number of rows; give 0 for all" >&2; exit 2; })
 	@$(if $(ROWS),sed -i.bak -E 's/^(  rows: )[0-9]+/\1$(ROWS)/' params.yaml && rm params.yaml.bak)
+	@python -m pipeline.params
 	@python -m pipeline.mend
 	dvc repro
 	@python -m pipeline.overview

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from isoform import errors
+from isoform.arguments import Parser
 from isoform.errors import BadInput
 
 SKEW = "only warn when a pickle was written by other library versions"
@@ -97,8 +98,8 @@ def stale(options: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="isoform", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="isoform", description=__doc__)
     parser.add_argument("--debug", action="store_true", help="show the traceback behind an error")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -22,15 +22,28 @@ def columns(rows: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
         raise BadInput("rows", f"are a {kind.__name__}, which holds no cells yet", "give what its collect() returns")
     is_arrow = hasattr(kind, "column_names")
     labels = list(rows.column_names if is_arrow else rows.columns)
-    spelled = [str(label) for label in labels]
+    spelled = [_spelled(label) for label in labels]
     found: dict[str, np.ndarray] = {}
     for name in names:
-        if spelled.count(name) > 1:
-            raise BadInput(f"column '{name}'", f"stands {spelled.count(name)} times", "keep one of them")
+        refuse_repeated(spelled, name)
         if name in spelled:
             label = labels[spelled.index(name)]
             found[name] = to_array(rows.column(label) if is_arrow else rows[label], name)
     return found
+
+
+def refuse_repeated(spelled: Sequence[str], name: str) -> None:
+    """Raise `BadInput` when the column `name` stands more than once."""
+    if spelled.count(name) > 1:
+        raise BadInput(f"column '{name}'", f"stands {spelled.count(name)} times", "keep one of them")
+
+
+def _spelled(label: Any) -> str:
+    """Return a column's label as text, "" for one that cannot be spelled: it may be any object."""
+    try:
+        return str(label)
+    except Exception:  # its own __str__ is code
+        return ""
 
 
 def to_array(column: Any, name: str) -> np.ndarray:

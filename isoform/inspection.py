@@ -9,7 +9,7 @@ from typing import Any
 from isoform import metadata as documents
 from isoform.errors import BadInput, printable
 from isoform.formats import FORMATS
-from isoform.integrity import read_bytes, sha256
+from isoform.integrity import read_bytes, refuse_bad_path, sha256
 from isoform.loading import read_file
 
 
@@ -20,6 +20,7 @@ def inspect(path: Path) -> Iterator[str]:
 
 
 def _describe(path: Path) -> Iterator[str]:
+    refuse_bad_path(path)
     if path.is_dir():
         yield from _inspect_folder(path)
     else:

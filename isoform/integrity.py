@@ -68,10 +68,13 @@ def open_verified(
 
 
 def refuse_bad_path(path: Path) -> None:
-    """Raise `BadInput` for what no file can be called."""
-    text = str(path)
-    if "\0" in text or len(os.fsencode(path.name)) > 255 or len(os.fsencode(text)) > 4000:
-        raise BadInput(f"{text[:80]!r}", "is no path of a file", "name a regular file")
+    """Raise `BadInput` for what no file or folder can be called."""
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError:  # a lone surrogate
+        encoded = b"\0"
+    if b"\0" in encoded or len(encoded) > 4000 or max(map(len, encoded.split(b"/"))) > 255:
+        raise BadInput(f"{str(path)[:80]!r}", "is no path of a file", "name a regular file")
 
 
 def refuse_irregular(path: Path, status: os.stat_result) -> None:

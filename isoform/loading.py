@@ -71,7 +71,7 @@ def load(folder: str | Path, format: str | None = None, trust_pickle: bool = Fal
     folder = Path(folder)
     metadata = documents.read(folder)
     name = format or _safest(folder, metadata)
-    refuse_absent_format(folder, metadata, name)
+    refuse_unknown_format(folder, name, metadata)
     path = folder / metadata.files[name].path
     refuse_untrusted(path, name, trust_pickle)
     refuse_version_skew(path, name, metadata, allow_version_skew)
@@ -81,11 +81,11 @@ def load(folder: str | Path, format: str | None = None, trust_pickle: bool = Fal
     return Model(metadata=metadata, config=config, path=path, format=name, native=native, module=open_format(name))
 
 
-def refuse_absent_format(folder: Path, metadata: Metadata, name: str) -> None:
-    """Raise `BadInput` for a format that the version was not published in."""
+def refuse_unknown_format(folder: Path, name: str, metadata: Metadata) -> None:
+    """Raise `BadInput` when the version has no such format."""
     if name not in FORMATS or name not in metadata.files:
         have = ", ".join(known for known in metadata.files if known in FORMATS)
-        raise BadInput(folder, f"has no format '{name}'", f"give one of {have}")
+        raise BadInput(folder, f"has no format '{name[:80]}'", f"give one of {have}")
 
 
 def refuse_untrusted(path: Path, name: str, trust_pickle: bool) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from isoform.errors import BadInput
-from isoform.integrity import read_bytes
+from isoform.integrity import read_bytes, refuse_bad_path
 from isoform.strict_json import REDO as REDO  # noqa: PLC0414 - told on
 from isoform.strict_json import parse as parse  # noqa: PLC0414 - told on
 from isoform.strict_json import to_json as to_json  # noqa: PLC0414 - told on
@@ -167,6 +167,7 @@ class Golden:
 def read(folder: Path) -> Metadata:
     """Return the metadata of the version in `folder`, or raise `BadInput` when it holds none."""
     path = folder / "metadata.json"
+    refuse_bad_path(folder)
     if not folder.is_dir():
         reason = "is a file" if folder.exists() else "no such folder"
         raise BadInput(folder, reason, "name a version folder such as models/NAME/v1.0.0")

@@ -16,7 +16,7 @@ import datetime
 import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +27,8 @@ Columns = dict[str, np.ndarray]
 
 MISSING_NUMBERS = ("", "NA", "NaN", "nan", "null")
 """Spellings of a missing number in a text file."""
+
+FROM_DATE = "turn the column into numbers first, for example year, month, weekday"
 
 Rows = Mapping[str, Any] | Sequence[Mapping[str, Any]] | Any
 """A dict of columns, a list of dicts, a DataFrame (pandas, polars) or an Arrow table."""
@@ -56,12 +58,7 @@ def read(rows: Rows, numeric: Sequence[str], categorical: Sequence[str]) -> tupl
     have = _by_column(rows, names)
     floats = [_floats(have[name], name) for name in numeric]
     cells = [_cells(have[name], name) for name in categorical]
-    lengths = [*map(len, floats), *map(len, cells)]
-    if len(set(lengths)) > 1:
-        (least, short), (most, long) = min(zip(lengths, names, strict=True)), max(zip(lengths, names, strict=True))
-        raise BadInput(
-            f"column '{short}'", f"has {least} rows, column '{long}' has {most}", "give every column the same number of rows"
-        )
+    refuse_uneven([*map(len, floats), *map(len, cells)], names)
     return floats, cells
 
 
@@ -85,6 +82,52 @@ def texts(cells: Any, name: str) -> np.ndarray:
     return to_text([_cells(cells, name)], [name])[0]
 
 
+# Each guard is a function of its own: tests/faults takes them out one at a time and watches its test turn red.
+
+
+def refuse_missing_column(have: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Raise `BadInput` when any of the columns `names` is not there."""
+    for name in names:
+        if name not in have:
+            raise BadInput(f"column '{name}'", "is missing", f"give all of: {', '.join(names)}")
+
+
+def refuse_incomplete_row(row: Mapping[str, Any], name: str, position: int) -> None:
+    """Raise `BadInput` when a row has no cell for the column `name`."""
+    if name not in row:
+        raise BadInput(f"row {position}", f"lacks column '{name}'", "give it, as null when it is unknown")
+
+
+def refuse_uneven(lengths: Sequence[int], names: Sequence[str]) -> None:
+    """Raise `BadInput` when the columns `names` are not of one length."""
+    if len(set(lengths)) > 1:
+        (least, short), (most, long) = min(zip(lengths, names, strict=True)), max(zip(lengths, names, strict=True))
+        raise BadInput(
+            f"column '{short}'", f"has {least} rows, column '{long}' has {most}", "give every column the same number of rows"
+        )
+
+
+def refuse_no_number(where: str, kind: type, reason: str, action: str) -> None:
+    """Raise `BadInput` for a cell or a column whose type, `kind`, is no number's."""
+    if issubclass(kind, np.datetime64 | datetime.date | datetime.time):
+        reason, action = "holds dates", "give numbers, for example year, month, weekday"
+    elif issubclass(kind, np.timedelta64 | datetime.timedelta):
+        reason, action = "holds durations", "give numbers, for example hours"
+    raise BadInput(where, reason, action)
+
+
+def refuse_no_text(cell: Any, name: str, row: int) -> None:
+    """Raise `BadInput` for a cell that is no text: a number would silently be a category, and an object's `__str__` is code."""
+    raise BadInput(f"column '{name}', row {row}", f"holds a {type(cell).__name__}", "give text or null")
+
+
+def refuse_unclean(cells: Cells, name: str) -> None:
+    """Raise `BadInput` for text that other runtimes cut, or that no file can hold."""
+    for row, cell in enumerate(cells):
+        if not _is_clean(cell):
+            raise BadInput(f"column '{name}', row {row}", "holds NUL or a lone surrogate", "clean the text")
+
+
 def _by_column(rows: Rows, names: Sequence[str]) -> Mapping[str, Any]:
     if isinstance(rows, Mapping):
         have = rows
@@ -101,17 +144,14 @@ def _by_column(rows: Rows, names: Sequence[str]) -> Mapping[str, Any]:
         raise BadInput(
             "rows", f"are a {type(rows).__name__}", "give a dict of columns, a list of dicts, a DataFrame or an Arrow table"
         )
-    for name in names:
-        if name not in have:
-            raise BadInput(f"column '{name}'", "is missing", f"give all of: {', '.join(names)}")
+    refuse_missing_column(have, names)
     return have
 
 
 def _cell(row: Any, name: str, position: int) -> Any:
     if not isinstance(row, Mapping):
         raise BadInput(f"row {position}", f"is a {type(row).__name__}", "give each row as a dict")
-    if name not in row:
-        raise BadInput(f"row {position}", f"lacks column '{name}'", "give it, as null when it is unknown")
+    refuse_incomplete_row(row, name, position)
     return row[name]
 
 
@@ -155,7 +195,7 @@ def _floats(cells: Any, name: str) -> np.ndarray:
             with np.errstate(over="ignore"):
                 return array.astype(np.float64)
         if array.dtype.kind != "O":
-            _refuse(f"column '{name}'", array.dtype.type, f"holds {array.dtype}", "give numbers")
+            refuse_no_number(f"column '{name}'", array.dtype.type, f"holds {array.dtype}", "give numbers")
         cells = array.tolist()
     if PLAIN_NUMBERS.issuperset(map(type, cells)):
         try:
@@ -169,19 +209,11 @@ def _number(cell: Any, name: str, row: int) -> float:
     if _is_missing(cell):
         return np.nan
     if not isinstance(cell, int | float | np.number | np.bool_) or isinstance(cell, np.complexfloating | np.timedelta64):
-        _refuse(f"column '{name}', row {row}", type(cell), f"holds a {type(cell).__name__}", "give a number or null")
+        refuse_no_number(f"column '{name}', row {row}", type(cell), f"holds a {type(cell).__name__}", "give a number or null")
     try:
         return float(cell)
     except OverflowError:
         return np.nan
-
-
-def _refuse(where: str, kind: type, reason: str, action: str) -> NoReturn:
-    if issubclass(kind, np.datetime64 | datetime.date | datetime.time):
-        reason, action = "holds dates", "give numbers, for example year, month, weekday"
-    elif issubclass(kind, np.timedelta64 | datetime.timedelta):
-        reason, action = "holds durations", "give numbers, for example hours"
-    raise BadInput(where, reason, action)
 
 
 def _to_float32(columns: list[np.ndarray]) -> Sequence[np.ndarray]:
@@ -215,9 +247,7 @@ def to_text(columns: Sequence[Cells], names: Sequence[str]) -> Sequence[np.ndarr
         return to_text(clean, names)
     if not _is_clean("".join(flat)):
         for name, column in zip(names, columns, strict=True):
-            for row, cell in enumerate(column):
-                if not _is_clean(cell):
-                    raise BadInput(f"column '{name}', row {row}", "holds NUL or a lone surrogate", "clean the text")
+            refuse_unclean(column, name)
     block = np.empty(len(flat), dtype=object)
     block[:] = flat
     return list(block.reshape(len(columns), -1)) if columns else []
@@ -228,8 +258,8 @@ def _text(cell: Any, name: str, row: int) -> str:
         return str.__str__(cell)
     if _is_missing(cell):
         return ""
-    # Not str(cell): a number would silently become a category, and an object's own __str__ is code.
-    raise BadInput(f"column '{name}', row {row}", f"holds a {type(cell).__name__}", "give text or null")
+    refuse_no_text(cell, name, row)
+    return ""
 
 
 def _is_missing(cell: Any) -> bool:

@@ -21,8 +21,9 @@ def reasons(root: Path) -> Iterator[str]:
     A file in Git is hashed as it lies on the disk; one that a stage or `dvc add` made counts with the hash
     recorded by its maker. Raises `BadInput` when the pipeline cannot be read.
     """
-    stages = _stages(root)
+    refuse_irregular_files(root)
     locked = _read_lock(root / "dvc.lock")
+    stages = _stages(root)
     made = {
         out["path"]: out.get("md5")
         for entry in locked.values()
@@ -39,6 +40,13 @@ def reasons(root: Path) -> Iterator[str]:
             continue
         for reason in _stage_reasons(stage, locked[name], made, root):
             yield f"{name}: {reason}"
+
+
+def refuse_irregular_files(root: Path) -> None:
+    """Raise `BadInput` when a file that DVC opens by itself is a pipe, at which it would wait for ever, or a link."""
+    for path in (root / "dvc.yaml", root / "params.yaml"):
+        if path.exists():
+            read_bytes(path)
 
 
 def _stage_reasons(stage: Any, entry: dict[str, Any], made: dict[str, str | None], root: Path) -> Iterator[str]:
@@ -94,7 +102,7 @@ def _read_lock(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(read_bytes(path))
         stages: dict[str, Any] = content["stages"]
         return {name: entry for name, entry in stages.items() if isinstance(entry, dict)}
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, RecursionError):
         raise BadInput(path, "is not a lock file of DVC", action) from None
 
 

@@ -8,21 +8,22 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from isoform.errors import BadInput, first_line
+from isoform import parquet
+from isoform.errors import BadInput
 from isoform.integrity import read_bytes
-from isoform.rows import MISSING_NUMBERS
+from isoform.rows import FROM_DATE, MISSING_NUMBERS
 
 WORDS = dict.fromkeys(MISSING_NUMBERS, float("nan"))
 WORDS |= dict.fromkeys(("true", "True", "TRUE"), 1.0) | dict.fromkeys(("false", "False", "FALSE"), 0.0)
 """What stands for a number in a text file."""
 DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ].*)?|\d{1,2}:\d\d(:\d\d.*)?")
 """A date, with or without a time, in any common order, or a time of day."""
-TEXT_TYPES = {"string", "large_string", "string_view", "null"}
-FROM_DATE = "turn the column into numbers first, for example year, month, weekday"
+MAX_LINE = 8 << 20
+"""Letters of one line."""
 
 
 def read(path: Path, numeric: Sequence[str], categorical: Sequence[str], plain: Sequence[str] = ()) -> dict[str, Any]:
@@ -31,20 +32,18 @@ def read(path: Path, numeric: Sequence[str], categorical: Sequence[str], plain: 
     Columns in `plain` come as the file has them: a CSV's as text. Raises `BadInput` naming the line or the column at fault.
     """
     readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
-    if path.suffix not in readers:
-        raise BadInput(path, f"has the suffix '{path.suffix}'", f"give one of {', '.join(readers)}")
+    refuse_other_kind(path, list(readers))
     return readers[path.suffix](path, read_bytes(path), numeric, categorical, plain)
 
 
 def names(path: Path) -> list[str]:
     """Return the names of the columns of the CSV or Parquet file at `path`, in its order."""
-    if path.suffix not in (".csv", ".parquet"):
-        raise BadInput(path, f"has the suffix '{path.suffix}'", "give a .csv or a .parquet")
+    refuse_other_kind(path, [".csv", ".parquet"])
     data = read_bytes(path)
     if path.suffix == ".parquet":
-        return list(_open_parquet(path, data).schema_arrow.names)
+        return parquet.names(path, data)
     try:
-        return next(csv.reader(io.StringIO(_decode(path, data), newline=""), strict=True), [])
+        return next(csv.reader(_lines(path, data, newline=""), strict=True), [])
     except csv.Error as error:
         raise BadInput(path, f"line 1: {error}", "give well-formed CSV") from None
 
@@ -64,18 +63,82 @@ def number(cell: str) -> float:
         raise
 
 
-def _decode(path: Path, data: bytes) -> str:
+# Each guard is a function of its own: tests/faults takes them out one at a time and watches its test turn red.
+
+
+def refuse_other_kind(path: Path, suffixes: Sequence[str]) -> None:
+    """Raise `BadInput` for a file that no reader here is for."""
+    if path.suffix not in suffixes:
+        raise BadInput(path, f"has the suffix '{path.suffix}'", f"give one of {', '.join(suffixes)}")
+
+
+def refuse_other_encoding(path: Path, data: bytes) -> None:
+    """Raise `BadInput` for text that is not UTF-8."""
     try:
-        return data.decode("utf-8-sig")
+        data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BadInput(path, f"line {line} is not UTF-8", "save the file as UTF-8") from None
 
 
+def refuse_long_line(path: Path, line: str, number: int) -> None:
+    """Raise `BadInput` for a line that is no row: a reader would hold it several times over."""
+    if len(line) > MAX_LINE:
+        raise BadInput(path, f"line {number} has more than {MAX_LINE} letters", "give a table, one row a line")
+
+
+def refuse_missing_column(path: Path, header: Sequence[str], name: str) -> None:
+    """Raise `BadInput` when the column `name` is not there."""
+    if name in header:
+        return
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        raise BadInput(path, f"has no column '{name}', its header is {header[0][:300]!r}", "separate the cells by commas")
+    raise BadInput(path, f"has no column '{name}'", f"its columns are: {', '.join(header)[:300] or 'none'}")
+
+
+def refuse_repeated_column(path: Path, header: Sequence[str], name: str) -> None:
+    """Raise `BadInput` when the column `name` stands more than once."""
+    if header.count(name) > 1:
+        raise BadInput(path, f"has column '{name}' {header.count(name)} times", f"its columns are: {', '.join(header)[:300]}")
+
+
+def refuse_other_width(path: Path, line: int, row: Sequence[str], header: Sequence[str]) -> None:
+    """Raise `BadInput` when a row has more or fewer cells than the header."""
+    if len(row) != len(header):
+        reason = f"line {line} has {len(row)} cells, the header has {len(header)}"
+        raise BadInput(path, reason, "quote commas in text")
+
+
+def refuse_no_number(path: Path, line: int, name: str, cell: str) -> None:
+    """Raise `BadInput` for a cell that stands where a number should and is none."""
+    if DATE.fullmatch(cell.strip()):
+        raise BadInput(path, f"line {line}: '{name}' is {cell[:40]!r}, a date", FROM_DATE)
+    raise BadInput(path, f"line {line}: '{name}' is {cell[:40]!r}", "give a number or nothing")
+
+
+def refuse_incomplete_object(path: Path, line: int, row: Any, names: Sequence[str]) -> None:
+    """Raise `BadInput` for a line of JSON that lacks a column, or is no object."""
+    if not isinstance(row, dict) or not row.keys() >= set(names):
+        missing = [name for name in names if not isinstance(row, dict) or name not in row]
+        raise BadInput(path, f"line {line} lacks {', '.join(missing)[:300]}", "give every column, null when unknown")
+
+
+def _lines(path: Path, data: bytes, newline: str) -> Iterator[str]:
+    """Yield the lines of a text file one at a time; `newline` as `open` takes it."""
+    refuse_other_encoding(path, data)
+    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline=newline)
+    number = 0
+    while line := text.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            refuse_long_line(path, line, number)
+        yield line
+
+
 def _read_csv(
     path: Path, data: bytes, numeric: Sequence[str], categorical: Sequence[str], plain: Sequence[str]
 ) -> dict[str, Any]:
-    reader = csv.reader(io.StringIO(_decode(path, data), newline=""), strict=True)
+    reader = csv.reader(_lines(path, data, newline=""), strict=True)
     try:
         header = next(reader, [])
         position = {name: _position(path, header, name) for name in [*numeric, *categorical, *plain]}
@@ -86,13 +149,12 @@ def _read_csv(
             if not row:
                 continue  # a blank line, most often the last one
             if len(row) != len(header):
-                reason = f"line {reader.line_num} has {len(row)} cells, the header has {len(header)}"
-                raise BadInput(path, reason, "quote commas in text")
+                refuse_other_width(path, reader.line_num, row, header)
             for name, column, i in numbers:
                 try:
                     column.append(number(row[i]))
                 except ValueError:
-                    raise _no_number(path, reader.line_num, name, row[i]) from None
+                    refuse_no_number(path, reader.line_num, name, row[i])
             for column, i in texts:
                 column.append(row[i])
     except csv.Error as error:
@@ -100,19 +162,10 @@ def _read_csv(
     return columns
 
 
-def _position(path: Path, header: list[str], name: str) -> int:
-    if header.count(name) == 1:
-        return header.index(name)
-    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-        raise BadInput(path, f"has no column '{name}', its header is {header[0][:300]!r}", "separate the cells by commas")
-    reason = f"has no column '{name}'" if name not in header else f"has column '{name}' {header.count(name)} times"
-    raise BadInput(path, reason, f"its columns are: {', '.join(header)[:300] or 'none'}")
-
-
-def _no_number(path: Path, line: int, name: str, cell: str) -> BadInput:
-    if DATE.fullmatch(cell.strip()):
-        return BadInput(path, f"line {line}: '{name}' is {cell[:40]!r}, a date", FROM_DATE)
-    return BadInput(path, f"line {line}: '{name}' is {cell[:40]!r}", "give a number or nothing")
+def _position(path: Path, header: Sequence[str], name: str) -> int:
+    refuse_missing_column(path, header, name)
+    refuse_repeated_column(path, header, name)
+    return header.index(name)
 
 
 def _read_jsonl(
@@ -120,93 +173,24 @@ def _read_jsonl(
 ) -> dict[str, Any]:
     names = [*numeric, *categorical, *plain]
     columns: dict[str, list[Any]] = {name: [] for name in names}
-    # split, not splitlines: text cells may hold U+2028 and its like, which JSON does not escape.
-    for row_number, line in enumerate(_decode(path, data).split("\n"), start=1):
+    # At line feeds alone: text cells may hold U+2028 and its like, which JSON does not escape.
+    for line_number, line in enumerate(_lines(path, data, newline="\n"), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise BadInput(path, f"line {row_number} is not JSON ({error})", "give one object per line") from None
-        if not isinstance(row, dict) or not row.keys() >= set(names):
-            missing = [name for name in names if not isinstance(row, dict) or name not in row]
-            raise BadInput(path, f"line {row_number} lacks {', '.join(missing)[:300]}", "give every column, null when unknown")
+            raise BadInput(path, f"line {line_number} is not JSON ({error})", "give one object per line") from None
+        refuse_incomplete_object(path, line_number, row, names)
         for name in names:
             columns[name].append(row[name])
     return columns
 
 
-def _open_parquet(path: Path, data: bytes) -> Any:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError:
-        raise BadInput(path, "reading Parquet needs pyarrow", "pip install 'isoform[parquet]'") from None
-    try:
-        return pq.ParquetFile(pa.BufferReader(data))
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise _not_parquet(path, error) from None
-
-
-def _not_parquet(path: Path, error: Exception) -> BadInput:
-    return BadInput(path, f"is not Parquet of numbers and text ({first_line(error)})", "give a Parquet file")
-
-
 def _read_parquet(
     path: Path, data: bytes, numeric: Sequence[str], categorical: Sequence[str], plain: Sequence[str]
 ) -> dict[str, Any]:
-    file = _open_parquet(path, data)
-    import pyarrow as pa
-
-    try:
-        for name in [*numeric, *categorical, *plain]:
-            _position(path, file.schema_arrow.names, name)
-        table = file.read(columns=[*numeric, *categorical, *plain])
-        columns = {name: _numbers(path, name, table.column(name)) for name in numeric}
-        columns |= {name: _texts(path, name, table.column(name)) for name in categorical}
-        return columns | {name: table.column(name).to_pylist() for name in plain}
-    # Arrow's own errors, and those of turning its cells into Python's: text that is no UTF-8, dates beyond year 9999.
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise _not_parquet(path, error) from None
-
-
-def _numbers(path: Path, name: str, column: Any) -> Any:
-    """Return a column of Arrow as float64 [N], NaN for null."""
-    import pyarrow as pa
-
-    column = _decoded(column)
-    kind, of = column.type, pa.types
-    if of.is_integer(kind) or of.is_floating(kind) or of.is_boolean(kind) or of.is_decimal(kind) or of.is_null(kind):
-        return column.cast(pa.float64(), safe=False).to_numpy()
-    raise _refused(path, name, column, "give a number or null")
-
-
-def _texts(path: Path, name: str, column: Any) -> Any:
-    """Return a column of Arrow as object [N], each cell a `str`, or None for null."""
-    import pyarrow as pa
-
-    column = _decoded(column)
-    if str(column.type) in TEXT_TYPES:
-        return column.cast(pa.large_string()).to_numpy()
-    # Not the number's text: 7 and 7.0 would become two categories.
-    raise _refused(path, name, column, "list it under numeric, or turn it into text first, in training and in use alike")
-
-
-def _decoded(column: Any) -> Any:
-    """Return a column with the cells themselves in place of a dictionary's codes."""
-    import pyarrow as pa
-
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
-def _refused(path: Path, name: str, column: Any, action: str) -> BadInput:
-    import pyarrow as pa
-
-    row = next((i for i, cell in enumerate(column) if cell.is_valid), None)
-    where = f"column '{name}'" if row is None else f"row {row}: '{name}'"
-    try:
-        cell = "" if row is None else f" is {column.slice(row, 1).cast(pa.string())[0].as_py()[:40]!r},"
-    except (pa.ArrowException, ValueError):  # a list, a struct, bytes
-        cell = ""
-    dates = pa.types.is_temporal(column.type)
-    return BadInput(path, f"{where}{cell} of type {column.type}", FROM_DATE if dates else action)
+    header = parquet.names(path, data)
+    for name in [*numeric, *categorical, *plain]:
+        _position(path, header, name)
+    return parquet.read(path, data, numeric, categorical, plain)

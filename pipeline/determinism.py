@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from isoform.errors import BadInput
+from isoform.errors import BadInput, IsoformError, Refused
 
 Reproducibility = Literal["portable", "machine"]
 """`portable`: the same bytes on every x86-64 CPU with AVX2. `machine`: on this machine only, and faster."""
@@ -62,11 +62,11 @@ def pin_environment(reproducibility: Reproducibility | None = None) -> None:
 
 def declared(path: Path = Path("params.yaml")) -> Reproducibility:
     """Return `reproducibility` of params.yaml; `portable` when it cannot be read, which `params.load` will report."""
-    import yaml
+    from pipeline import plain_yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        content = plain_yaml.read(path)
+    except (OSError, IsoformError, Refused):
         return "portable"
     return "machine" if isinstance(content, dict) and content.get("reproducibility") == "machine" else "portable"
 

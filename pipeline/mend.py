@@ -24,7 +24,7 @@ import yaml
 
 from isoform import errors
 from isoform.errors import BadInput, first_line
-from isoform.integrity import write_atomic
+from isoform.integrity import read_bytes, write_atomic
 
 LOCK, DAMAGED = Path("dvc.lock"), Path(".dvc/tmp/dvc.lock.damaged")
 RWLOCK, INDEX_LOCK = Path(".dvc/tmp/rwlock"), Path(".git/index.lock")
@@ -67,7 +67,7 @@ def _refuse_if_alive() -> None:
     """Raise `BadInput` when a process that rwlock names lives: while a stage runs, DVC holds no other lock."""
     if not RWLOCK.exists():
         return
-    for process in set(map(int, re.findall(rb'"pid": (\d+)[,}]', RWLOCK.read_bytes()))):
+    for process in set(map(int, re.findall(rb'"pid": (\d+)[,}]', read_bytes(RWLOCK)))):
         try:
             os.kill(process, 0)
         except (ProcessLookupError, OverflowError):
@@ -81,8 +81,8 @@ def _reads(path: Path, parse: Callable[[str], Any]) -> bool:
     from voluptuous import Invalid
 
     try:
-        parse(path.read_text(encoding="utf-8"))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, yaml.YAMLError, Invalid):
+        parse(read_bytes(path).decode())
+    except (BadInput, ValueError, TypeError, KeyError, AttributeError, RecursionError, yaml.YAMLError, Invalid):
         return False
     return True
 

@@ -19,7 +19,7 @@ import yaml
 from isoform import errors, tables
 from isoform.errors import BadInput, printable
 from isoform.metadata import Task
-from isoform.rows import MISSING_NUMBERS
+from isoform.rows import FROM_DATE, MISSING_NUMBERS
 from pipeline.params import name_problem
 from pipeline.target import FEW_CLASSES, is_missing, typed
 
@@ -90,7 +90,7 @@ def useless(present: Sequence[Any]) -> str | None:
         return "holds nothing"
     spelt = [cell for cell in present if cell not in MISSING_NUMBERS]
     if spelt and all(map(_is_date, spelt)):
-        return f"dates, such as {_quote(spelt[0])}: {tables.FROM_DATE}"
+        return f"dates, such as {_quote(spelt[0])}: {FROM_DATE}"
     if not kinds <= {bool, int, float, Decimal, str}:
         return f"holds a {type(present[0]).__name__}: give numbers or text"
     return f"constant: {_quote(present[0])}" if len(set(present)) == 1 else None

@@ -19,16 +19,28 @@ def read(data: Data) -> tuple[Columns, np.ndarray]:
     naming the column and the row at fault.
     """
     cells = _cells(Path(data.source), data)
+    refuse_no_rows(len(cells[data.target]), data)
     columns = {name: numbers(cells[name], name) for name in data.numeric}
     columns |= {name: texts(cells[name], name) for name in data.categorical}
     return columns, target.values(cells[data.target], data)
 
 
+def refuse_no_rows(rows: int, data: Data) -> None:
+    """Raise `BadInput` for a table that holds no rows."""
+    if not rows:
+        raise BadInput(data.source, "holds no rows", "give a table to learn from")
+
+
+def refuse_other_source(source: Path) -> None:
+    """Raise `BadInput` for a file of another kind."""
+    if source.suffix not in (".csv", ".parquet"):
+        raise BadInput("params.yaml", f"data.source is '{source}'", "name the flights' folder, a .csv or a .parquet")
+
+
 def _cells(source: Path, data: Data) -> dict[str, Any]:
     if source.is_dir():
         return _flights(source, [*data.numeric, *data.categorical, data.target])
-    if source.suffix not in (".csv", ".parquet"):
-        raise BadInput("params.yaml", f"data.source is '{source}'", "name the flights' folder, a .csv or a .parquet")
+    refuse_other_source(source)
     if data.task == "regression":
         return tables.read(source, [*data.numeric, data.target], data.categorical)
     return tables.read(source, data.numeric, data.categorical, [data.target])

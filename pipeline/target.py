@@ -62,19 +62,20 @@ def _are_fractions(cells: set[str]) -> bool:
 
 
 def _labels(cells: Sequence[Any], data: Data) -> np.ndarray:
-    _refuse_missing([row for row, cell in enumerate(cells) if is_missing(cell)], data)
+    refuse_missing([row for row, cell in enumerate(cells) if is_missing(cell)], data)
     kinds = set(map(type, cells))
     labels: np.ndarray
     if kinds == {bool}:
         labels = np.array(cells)
     elif kinds <= {int, float, Decimal}:
         labels = _whole(cells, data)
-    elif kinds == {str}:
-        labels = texts(cells, data.target)
     else:
-        kind = next(kind for kind in kinds if kind is not str)
-        raise BadInput(data.source, f"'{data.target}' holds a {kind.__name__}", "give classes as text, integers or booleans")
-    _check_classes(Counter(labels.tolist()), data)
+        refuse_other_labels(kinds, data)
+        labels = texts(cells, data.target)
+    rows = Counter(labels.tolist())
+    refuse_one_class(rows, data)
+    refuse_many_classes(rows, data)
+    refuse_single_row(rows, data)
     return labels
 
 
@@ -83,52 +84,96 @@ def is_missing(cell: Any) -> bool:
     return cell is None or (isinstance(cell, str) and not cell) or (isinstance(cell, float) and math.isnan(cell))
 
 
-def _refuse_missing(rows: Sequence[int], data: Data) -> None:
+# Each guard is a function of its own: tests/faults takes them out one at a time and watches its test turn red.
+
+
+def refuse_missing(rows: Sequence[int], data: Data) -> None:
+    """Raise `BadInput` when the target is missing in any of `rows`."""
     if len(rows):
         listed = ", ".join(map(str, rows[:3])) + (", …" if len(rows) > 3 else "")
         reason = f"has no '{data.target}' in {len(rows)} rows (counted from 0: {listed})"
         raise BadInput(data.source, reason, "drop those rows, or fill them in")
 
 
-def _whole(cells: Sequence[Any], data: Data) -> np.ndarray:
-    """Return numbers that are integers, as a column with gaps once was, as int64 [N]."""
+def refuse_other_labels(kinds: set[type], data: Data) -> None:
+    """Raise `BadInput` for labels of another type than text, or of several types."""
+    if kinds != {str}:
+        kind = next(kind for kind in kinds if kind is not str)
+        raise BadInput(data.source, f"'{data.target}' holds a {kind.__name__}", "give classes as text, integers or booleans")
+
+
+def refuse_fractions(cells: Sequence[Any], data: Data) -> None:
+    """Raise `BadInput` for classes that are no integers."""
     fraction = next((cell for cell in cells if not math.isfinite(cell) or cell != round(cell)), None)
     if fraction is not None:
         action = f"{REGRESSION}; give classes as integers or text"
         raise BadInput(data.source, f"'{data.target}' holds fractions, such as {fraction}", action)
+
+
+def refuse_large_integers(cells: Sequence[Any], data: Data) -> None:
+    """Raise `BadInput` for classes that int64 does not hold."""
     if not all(-(2**63) <= cell < 2**63 if type(cell) is int else abs(cell) < 2**53 for cell in cells):
         raise BadInput(data.source, f"'{data.target}' holds integers beyond 64 bits", "give classes as smaller integers or text")
-    return np.array(list(map(int, cells)), dtype=np.int64)
 
 
-def _check_classes(rows: Counter[Any], data: Data) -> None:
-    """Refuse classes that no model can learn, or that cannot be both trained on and held out; `rows` counts each one's."""
-    count, single = len(rows), [label for label, rows_ in sorted(rows.items()) if rows_ == 1]
-    if count < 2:
+def refuse_one_class(rows: Counter[Any], data: Data) -> None:
+    """Raise `BadInput` when there is nothing to tell apart; `rows` counts each class's."""
+    if len(rows) < 2:
         raise BadInput(data.source, f"'{data.target}' has fewer than two classes", "give rows of two classes or more")
-    if count > MOST_CLASSES or count == rows.total():
+
+
+def refuse_many_classes(rows: Counter[Any], data: Data) -> None:
+    """Raise `BadInput` when there are too many classes to learn."""
+    if len(rows) > MOST_CLASSES or len(rows) == rows.total():
         action = f"{REGRESSION}; else merge classes, or choose another target"
-        raise BadInput(data.source, f"'{data.target}' has {count} classes in {rows.total()} rows", action)
+        raise BadInput(data.source, f"'{data.target}' has {len(rows)} classes in {rows.total()} rows", action)
+
+
+def refuse_single_row(rows: Counter[Any], data: Data) -> None:
+    """Raise `BadInput` when a class cannot be both trained on and held out."""
+    single = [label for label, count in sorted(rows.items()) if count == 1]
     if single:
         others = f", and {len(single) - 1} more classes" if len(single) > 1 else ""
         reason = f"'{data.target}' has one row of the class {single[0]!r}{others}"
         action = "give two or more of each: one to train on, one to hold out; or drop it"
-        raise BadInput(data.source, reason, f"{action}; or {REGRESSION}" if count > FEW_CLASSES else action)
+        raise BadInput(data.source, reason, f"{action}; or {REGRESSION}" if len(rows) > FEW_CLASSES else action)
 
 
-def _numbers(cells: Any, data: Data) -> np.ndarray:
-    array = np.asarray(cells)
+def refuse_no_quantity(array: np.ndarray, data: Data) -> None:
+    """Raise `BadInput` for a target [N] that is to be a number and is none."""
     if array.dtype.kind not in "fiub":
         raise BadInput(data.source, f"'{data.target}' is no column of numbers", "choose another target, or task: classification")
-    numbers = array.astype(np.float64)
-    _refuse_missing(np.flatnonzero(np.isnan(numbers)).tolist(), data)
-    with np.errstate(over="ignore"):
-        predictable = numbers.astype(np.float32)
+
+
+def refuse_infinite(numbers: np.ndarray, predictable: np.ndarray, data: Data) -> None:
+    """Raise `BadInput` for targets [N] that float32 does not hold."""
     if not np.isfinite(predictable).all():
         row = int(np.argmin(np.isfinite(predictable)))
         reason = f"row {row}: '{data.target}' is {numbers[row]}, infinite or beyond float32"
         raise BadInput(data.source, reason, "drop that row, or scale the target")
+
+
+def refuse_constant(predictable: np.ndarray, data: Data) -> None:
+    """Raise `BadInput` for targets [N] that are all the same."""
     if len(np.unique(predictable)) < 2:
         reason = f"'{data.target}' has fewer than two distinct values, rounded to float32"
         raise BadInput(data.source, reason, "give a target that varies")
+
+
+def _whole(cells: Sequence[Any], data: Data) -> np.ndarray:
+    """Return numbers that are integers, as a column with gaps once was, as int64 [N]."""
+    refuse_fractions(cells, data)
+    refuse_large_integers(cells, data)
+    return np.array(list(map(int, cells)), dtype=np.int64)
+
+
+def _numbers(cells: Any, data: Data) -> np.ndarray:
+    array = np.asarray(cells)
+    refuse_no_quantity(array, data)
+    numbers = array.astype(np.float64)
+    refuse_missing(np.flatnonzero(np.isnan(numbers)).tolist(), data)
+    with np.errstate(over="ignore"):
+        predictable = numbers.astype(np.float32)
+    refuse_infinite(numbers, predictable, data)
+    refuse_constant(predictable, data)
     return numbers

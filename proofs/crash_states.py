@@ -53,7 +53,7 @@ def build(folder: Path, log: Path) -> Reference:
     commit(folder, "Outputs")
     starts = [(line.split("'")[1], at, run.lines[i + 1][1].strip()) for i, (at, line) in enumerate(run.lines) if is_start(line)]
     ends = [at for at, line in run.lines if line.startswith("Updating lock file")]
-    commands = {stage: re.sub(r"^> (exec )?python ", "", command) for stage, _, command in starts}
+    commands = {stage: re.sub(r"^> (exec )?python ", "", command).replace('"$DVC_STAGE"', stage) for stage, _, command in starts}
     clocks = {stage: (f"Running stage '{stage}'", end - at) for (stage, at, _), end in zip(starts, ends, strict=True)}
     epochs = [at for at, line in run.lines if line.startswith("epoch ")]  # or most blows would fall into importing torch
     clocks["train_torch@simple_classifier"] = "epoch ", epochs[-1] - epochs[0]

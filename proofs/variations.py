@@ -33,7 +33,13 @@ def one_by_one(stages: Stages) -> list[Command]:
 
 def bare(stages: Stages) -> list[Command]:
     """Run the stages' own commands, in that other order, without DVC."""
-    return [("sh", "-c", stages[name]["cmd"]) for name in reordered(stages)]
+    return [("sh", "-c", command(stages, name)) for name in reordered(stages)]
+
+
+def command(stages: Stages, name: str) -> str:
+    """Return the command of the stage `name` with the variable in it that DVC sets."""
+    whole: str = stages[name]["cmd"].replace('"$DVC_STAGE"', name)
+    return whole
 
 
 def networks(stages: Stages) -> list[Command]:

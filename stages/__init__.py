@@ -20,6 +20,7 @@ if sys.argv[0] == "-m" and (sys.getfilesystemencoding() != "utf-8" or "GLIBC_TUN
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**kept, "PYTHONUTF8": "1"})
 
 from isoform import errors
+from isoform.arguments import Parser
 from pipeline import determinism
 
 
@@ -42,6 +43,11 @@ if "DVC_STAGE" in os.environ:
 determinism.pin_environment()
 
 
+def model_name(argument: str) -> str:
+    """Return the model's name from itself or from its stage's, `train_sklearn@pipeline_rf`, which is what DVC_STAGE holds."""
+    return argument.rpartition("@")[2]
+
+
 def run(main: Callable[..., None], description: str | None, *names: str, **choices: list[str]) -> None:
     """Call `main` with the positional arguments `choices` and `names`, log plain lines to stderr, and exit.
 
@@ -52,11 +58,12 @@ def run(main: Callable[..., None], description: str | None, *names: str, **choic
 
     from pipeline import environment
 
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    program = f"python -m stages.{Path(sys.argv[0]).stem}"
+    parser = Parser(program, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, values in choices.items():
         parser.add_argument(name, choices=values)
     for name in names:
-        parser.add_argument(name)
+        parser.add_argument(name, type=model_name if name == "name" else str)
     parser.add_argument("--debug", action="store_true", help="show the traceback behind an error")
     options = vars(parser.parse_args())
     debug = options.pop("debug")

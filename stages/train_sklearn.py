@@ -32,13 +32,13 @@ def main(name: str) -> None:
     """Fit and save the model `name`; raises `BadInput` for parameters that its estimator refuses."""
     settings = params.load()
     model: SklearnModel = settings.model("sklearn", name)
+    folder = layout.version_dir(name, model.version)
     schema = datasets.read_schema()
     columns, targets = datasets.read_train(schema)
     log.info("fitting %s on %d rows", name, len(targets))
     begin = time.perf_counter()
     pipeline = train(name, model, schema, columns, targets, settings.seed)
     log.info("fitted in %.1f s", time.perf_counter() - begin)
-    folder = layout.version_dir(name, model.version)
     contents = {"joblib": joblib_format.dump(pipeline), "pickle": pickle_format.dump(pipeline)}
     records.write(folder, "train", {FORMATS[entry].filename: data for entry, data in contents.items()})
 

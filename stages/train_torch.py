@@ -50,8 +50,8 @@ def train(name: str, settings: params.Params) -> tuple[torch.nn.Module, checkpoi
 def main(name: str) -> None:
     """Train and save the model `name`; raises `BadInput` for arguments that its network refuses, or no such device."""
     settings = params.load()
-    network, last = train(name, settings)
     folder = layout.version_dir(name, settings.model("torch", name).version)
+    network, last = train(name, settings)
     contents = {
         "state_dict": state_dict.dump(network.state_dict()),
         "full_model": full_model.dump(network),

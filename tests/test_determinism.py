@@ -175,12 +175,12 @@ def test_a_stage_reads_and_prints_utf8_under_an_ascii_locale(tmp_path: Path) -> 
     folder = tmp_path / "Žluťoučký kůň"
     folder.mkdir()
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    done = python("-m", "stages.fetch", "flights✓", "data", cwd=folder, **ascii_only)
+    done = python("-m", "stages.fetch", "flights✓", "data/raw/x", cwd=folder, **ascii_only)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: requirements.lock: no such file")
     for name in ("requirements.lock", ".python-version"):
         (folder / name).write_text((REPOSITORY / name).read_text())
-    done = python("-m", "stages.fetch", "flights✓", "data", cwd=folder, **ascii_only)
+    done = python("-m", "stages.fetch", "flights✓", "data/raw/x", cwd=folder, **ascii_only)
     assert done.stderr.startswith("error: source 'flights✓': is not known")
 
 

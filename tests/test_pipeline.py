@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from proofs import workspace
+from proofs.variations import command
 from proofs.workspace import commit, edit, get_param, git, lock, ran, run, set_params
 
 SKLEARN, TORCH = ("pipeline_rf", "pipeline_lr"), "simple_classifier"
@@ -40,7 +41,7 @@ def test_a_run_leaves_git_clean_and_nothing_to_do(built: Path) -> None:
 
 def test_each_stage_imports_reads_and_writes_exactly_what_it_declares(built: Path) -> None:
     for name, stage in lock(built).items():
-        trace = _trace(built, stage["cmd"])
+        trace = _trace(built, name)
         declared = {dep["path"] for dep in stage["deps"]}
         code = {path for path in declared if path.endswith(".py")}
         used = {path for path in trace["modules"] if _has_code(built / path)}
@@ -62,7 +63,7 @@ def test_each_stage_imports_reads_and_writes_exactly_what_it_declares(built: Pat
 def test_each_stage_declares_exactly_the_parameters_it_looks_at(built: Path) -> None:
     for name, stage in lock(built).items():
         declared = set(stage.get("params", {}).get("params.yaml", {}))
-        looked_at = [*_trace(built, stage["cmd"])["params"], "reproducibility"]  # which stages/__init__.py reads for each
+        looked_at = [*_trace(built, name)["params"], "reproducibility"]  # which stages/__init__.py reads for each
         leaves = {path for path in looked_at if not any(other.startswith(f"{path}.") for other in looked_at)}
         # The version is part of every path that the stage reads or writes.
         leaves = {path for path in leaves if not path.endswith(".version")}
@@ -224,8 +225,9 @@ def _network_folder(repository: Path) -> Path:
     return Path("models", TORCH, f"v{get_param(repository, f'{NETWORK}.version')}")
 
 
-def _trace(built: Path, command: str) -> dict[str, list[str]]:
-    name = "-".join(argument.replace("/", "_") for argument in command.split()[3:])
+def _trace(built: Path, stage: str) -> dict[str, list[str]]:
+    arguments = command(lock(built), stage).split()[3:]
+    name = "-".join(argument.replace("/", "_") for argument in arguments)
     trace: dict[str, list[str]] = json.loads((built.parent / "traces" / f"{name}.json").read_text())
     return trace
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isoform.errors import BadInput
-from pipeline import params, proposal
+from pipeline import plain_yaml, proposal
 from pipeline.params import Data
 from proofs.workspace import environment
 
@@ -204,7 +204,7 @@ def check_scalar(name: str) -> None:
     assert len(written.splitlines()) == 2 or "\u2028" in name
     for read in (
         yaml.safe_load,
-        lambda text: yaml.load(text, Loader=params._Loader),
+        lambda text: yaml.load(text, Loader=plain_yaml._Loader),
         lambda text: parse_yaml(text, "params.yaml"),
     ):
         assert read(written)["a"] == [name]  # type: ignore[no-untyped-call]

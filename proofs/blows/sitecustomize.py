@@ -42,15 +42,21 @@ def moment(event: str, arguments: tuple[object, ...]) -> str | None:
     return f"{event.removeprefix('os.')} {path.removeprefix(ROOT)}"
 
 
+def begun(arguments: tuple[object, ...]) -> str:
+    """Return a command line that is being started, with the variable in it that DVC sets."""
+    _, words, _, environment = arguments
+    return " ".join(map(str, words)).replace('"$DVC_STAGE"', (environment or {}).get("DVC_STAGE", ""))  # type: ignore[call-overload, attr-defined]
+
+
 def record(event: str, arguments: tuple[object, ...]) -> None:
-    words = f"start {' '.join(map(str, arguments[1]))}" if event == "subprocess.Popen" else moment(event, arguments)  # type: ignore[call-overload]
+    words = f"start {begun(arguments)}" if event == "subprocess.Popen" else moment(event, arguments)
     if words:
         os.write(NOTES, f"{COMMAND}\t{words}\n".encode())
 
 
 def listen(event: str, arguments: tuple[object, ...]) -> None:
     global seen, started  # noqa: PLW0603 - a hook has no other memory
-    if event == "subprocess.Popen" and BLOW["after"] in " ".join(map(str, arguments[1])):  # type: ignore[call-overload]
+    if event == "subprocess.Popen" and BLOW["after"] in begun(arguments):
         started = True
     if not started or seen >= BLOW["at"]:
         return

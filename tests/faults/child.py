@@ -10,6 +10,8 @@ what loading a file never does.
 import sys
 
 ARMED = False
+CODE: object = None
+"""What the fork is there to run."""
 EVENTS: list[str] = []
 FORBIDDEN = (
     "exec",
@@ -41,7 +43,7 @@ FORBIDDEN = (
 
 def watch(event: str, arguments: tuple[object, ...]) -> None:
     """Note an event that loading never raises; the fork reports them."""
-    if not ARMED:
+    if not ARMED or (event == "exec" and arguments[0] is CODE):
         return
     if event == "open":
         mode, flags = arguments[1], arguments[2]
@@ -58,13 +60,14 @@ def watch(event: str, arguments: tuple[object, ...]) -> None:
 sys.addaudithook(watch)
 
 import contextlib
-import importlib
+import importlib.util
 import json
 import os
 import resource
 import select
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
 MORE_MEMORY_BYTES = 1 << 30
@@ -72,9 +75,12 @@ MORE_MEMORY_BYTES = 1 << 30
 
 
 def take_out(guard: str) -> None:
-    """Replace `module:function` by one that lets everything pass, or set `module:CONSTANT=literal`."""
+    """Replace `module:function` by one that lets everything pass, or set `module:CONSTANT=literal`; or do as `-c CODE` says."""
     import ast
 
+    if guard.startswith("-c "):
+        exec(guard.removeprefix("-c "), {})
+        return
     place, _, value = guard.partition("=")
     module_name, _, name = place.partition(":")
     *owners, last = name.split(".")
@@ -85,22 +91,37 @@ def take_out(guard: str) -> None:
     setattr(owner, last, ast.literal_eval(value) if value else lambda *arguments, **options: None)
 
 
+def program(command: list[str]) -> Callable[[], int]:
+    """Return what is run by `isoform COMMAND`, or, as Python takes them, by `-m MODULE …` and `-c CODE …`."""
+    global CODE
+    from isoform import cli
+
+    if command[0] == "-m":
+        spec: Any = importlib.util.find_spec(command[1])
+        CODE, sys.argv = spec.loader.get_code(command[1]), [spec.origin, *command[2:]]
+    elif command[0] == "-c":
+        CODE, sys.argv = compile(command[1], "<string>", "exec"), command[1:]
+    else:
+        return lambda: cli.main(command)
+    return lambda: exec(CODE, {"__name__": "__main__"}) or 0  # type: ignore[arg-type, func-returns-value]
+
+
 def attempt(request: dict[str, Any]) -> int:
     """Run the command of a request in this process, watched and limited, and return its exit status."""
     global ARMED
     for guard in request["without"]:
         take_out(guard)
-    from isoform import cli
-
+    main = program(request["command"])
+    os.chdir(request["root"])
     with open("/proc/self/statm") as file:
         taken = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + request["more_memory_bytes"],) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ARMED = True
     try:
-        return cli.main(request["command"])
+        return main()
     except SystemExit as exit:
-        return exit.code if isinstance(exit.code, int) else 2
+        return exit.code or 0 if isinstance(exit.code, int | None) else 2
     finally:
         ARMED = False
 
@@ -146,12 +167,15 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def warm(commands: list[list[str]]) -> None:
-    """Run commands that succeed, so that whatever they import is there before the forks."""
+    """Run commands that succeed, so that whatever they import is there before the forks; of `-m MODULE` import the module."""
+    for command in commands:
+        if command[0] == "-m":  # the stages first: they set what numpy and torch read when they are loaded
+            importlib.import_module(command[1])
     from isoform import cli
 
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         for command in commands:
-            if cli.main(command):
+            if command[0] != "-m" and cli.main(command):
                 raise RuntimeError(f"isoform {' '.join(command)} failed on a good version")
 
 

@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from builders import MODELS, Workspace
+from builders import MODELS, REPOSITORY, Workspace
 from harness import Child, Outcome, Site, workspace_site
 
 from isoform.formats import FORMATS
 from pipeline.publishing import FORMATS_OF
 
+MODULES = [f"stages.{path.stem}" for path in sorted((REPOSITORY / "stages").glob("[a-z]*.py"))]
+MODULES += ["pipeline.proposal", "pipeline.portable_matmul"]
+"""What is run in the child besides `isoform`, and what it imports late."""
+
 
 @pytest.fixture(scope="session")
 def child(published: Callable[[str], Workspace], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
     """Give the process that tries faults, one for each worker."""
-    warm = []
+    warm = [["-m", name] for name in MODULES]
     for model, kind in MODELS.items():
         for name in FORMATS_OF[kind]:  # type: ignore[index]
             site = workspace_site(published("mixed"), tmp_path_factory.mktemp("warm") / f"{model}-{name}", name)

@@ -194,13 +194,17 @@ class Child:
         timeout_s: float = TIMEOUT_S,
         more_memory_bytes: int = MORE_MEMORY_BYTES,
     ) -> Outcome:
-        """Run `isoform COMMAND`; no file under `root` may change. `without` are guards to take out."""
+        """Run `isoform COMMAND`, or Python with `-m MODULE …` or `-c CODE …`, in `root`.
+
+        No file under `root` may change. `without` are guards to take out.
+        """
         scratch = root.parent / f"{root.name}-scratch"
         scratch.mkdir(exist_ok=True)
         before = snapshot(root)
         answer = self._ask(
             {
                 "command": command,
+                "root": str(root),
                 "scratch": str(scratch),
                 "without": without.split() if isinstance(without, str) else list(without),
                 "timeout_s": timeout_s,

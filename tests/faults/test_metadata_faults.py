@@ -158,11 +158,11 @@ DAMAGES = [
         "^has the unknown entry 'pickle2'",
         f"{METADATA}:refuse_unknown_entries",
     ),
-    Damage("missing entry", without(*FILE), "^has no format 'safetensors'", f"{LOADING}:refuse_absent_format", path="v1.0.0"),
+    Damage("missing entry", without(*FILE), "^has no format 'safetensors'", f"{LOADING}:refuse_unknown_format", path="v1.0.0"),
     Damage(
         "missing entry of config.json", without("files", "config"), "^has no entry 'config'", f"{LOADING}:refuse_absent_document"
     ),
-    Damage("no files", edited("files", value={}), "^has no format", f"{LOADING}:refuse_absent_format", path="v1.0.0"),
+    Damage("no files", edited("files", value={}), "^has no format", f"{LOADING}:refuse_unknown_format", path="v1.0.0"),
     Damage("a key twice", instead(b'"bytes"', b'"bytes": 1, "bytes"'), 'the key "bytes" twice', DUPLICATE),
     Damage(
         "an entry twice",
@@ -227,7 +227,7 @@ def test_a_bad_metadata_json_is_refused_by_predict_and_verify(
     expect("-", problems(outcome, damage.reason, damage.path))
     record(61, f"metadata.json: {damage.title}", "metadata", "-", outcome)
     outcome = child.attempt(site.root, ["verify", str(site.folder)])
-    if "refuse_absent_format" not in damage.guard:  # a version need not have every format
+    if "refuse_unknown_format" not in damage.guard:  # a version need not have every format
         expect("verify", problems(outcome, damage.reason, damage.path))
 
 

@@ -1,0 +1,425 @@
+"""Faults 62 to 64: names that are paths or options or nothing at all, links, and what is no regular file."""
+# ruff: noqa: E501 - a case a line
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from attempts import Attempt, Record, try_once, try_once_without_guard
+from builders import Workspace, python
+from cases import expect
+from harness import Child, Outcome, finite, problems, snapshot
+
+from proofs import workspace as copies
+
+NETWORK, FOREST = "models/network/v1.0.0", "models/forest/v1.0.0"
+FOLLOWS_LINKS = f"isoform.integrity:OPEN_FLAGS={os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC}"
+WAITS = f"isoform.integrity:OPEN_FLAGS={os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC}"
+PREPARE = ["-m", "stages.prepare"]
+PREDICT = ["predict", NETWORK, "rows.csv", "--format", "safetensors"]
+NAMES = {
+    "../x": "../x",
+    "absolute": "/etc/passwd",
+    "NUL": "a\0b",
+    "leading -": "-x",
+    "300 characters": "x" * 300,
+    "shell": "a;$(rm canary)",
+}
+
+Arrange = Callable[[Path], list[str]]
+
+
+def runs(*command: str) -> Arrange:
+    return lambda root: [*command]
+
+
+def parameter(change: Callable[[dict[str, Any]], None]) -> Arrange:
+    """Return what changes the content of params.yaml and prepares the data."""
+
+    def arrange(root: Path) -> list[str]:
+        content = yaml.safe_load((root / "params.yaml").read_text())
+        change(content)
+        (root / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        return PREPARE
+
+    return arrange
+
+
+def renamed(name: str) -> Arrange:
+    return parameter(lambda content: content["models"]["sklearn"].update({name: content["models"]["sklearn"].pop("forest")}))
+
+
+def recorded(change: Callable[[dict[str, Any]], None]) -> Arrange:
+    """Return what changes the content of metadata.json and has the version answer."""
+
+    def arrange(root: Path) -> list[str]:
+        path = root / NETWORK / "metadata.json"
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
+        return PREDICT
+
+    return arrange
+
+
+def linked(path: str, command: list[str]) -> Arrange:
+    """Return what moves a file or folder away, puts a link to it in its place, and runs the command."""
+
+    def arrange(root: Path) -> list[str]:
+        elsewhere = root / "elsewhere"
+        (root / path).rename(elsewhere)
+        (root / path).symlink_to(elsewhere)
+        return command
+
+    return arrange
+
+
+def pipe(path: str, command: list[str]) -> Arrange:
+    """Return what puts a FIFO in the place of a file, and runs the command."""
+
+    def arrange(root: Path) -> list[str]:
+        (root / path).unlink()
+        os.mkfifo(root / path)
+        return command
+
+    return arrange
+
+
+def loads(folder: str) -> Arrange:
+    """Return what loads a folder from a Python program: a command line holds no NUL."""
+    return runs("-c", f"import sys, isoform; from isoform import errors; sys.exit(errors.run(lambda: isoform.load({folder!r})))")
+
+
+def proposes(*arguments: str) -> Arrange:
+    return runs(
+        "-c",
+        "import sys; from isoform import errors; from pipeline import proposal; sys.exit(errors.run(proposal.main))",
+        *arguments,
+    )
+
+
+def cases() -> list[tuple[int, str, str, Arrange, str, str]]:
+    """Return number, title, place, arrangement, reason and guard of each."""
+    found: list[tuple[int, str, str, Arrange, str, str]] = []
+    for title, name in NAMES.items():
+        params, told = "pipeline.params:", "isoform.metadata:refuse_bad_names"
+        found += [
+            (
+                62,
+                f"model's name {title}",
+                "params.yaml",
+                renamed(name),
+                r"^models\.sklearn\..*: a model's name is of a-z",
+                params + "refuse_bad_name",
+            ),
+            (
+                62,
+                f"version {title}",
+                "params.yaml",
+                parameter(lambda content, name=name: content["models"]["torch"]["network"].update(version=name)),
+                r"^models\.torch\.network\.version is .*: a version is three numbers",
+                params + "refuse_bad_version",
+            ),
+            (
+                62,
+                f"model's name {title}",
+                "metadata.json",
+                recorded(lambda content, name=name: content.update(model_name=name)),
+                r"^names the model '",
+                told,
+            ),
+            (
+                62,
+                f"version {title}",
+                "metadata.json",
+                recorded(lambda content, name=name: content.update(version=name)),
+                r"^names the version '",
+                told,
+            ),
+            (
+                62,
+                f"file {title}",
+                "metadata.json",
+                recorded(lambda content, name=name: content["files"]["safetensors"].update(path=name)),
+                r"^names the file '",
+                told,
+            ),
+        ]
+        if title != "shell":  # a file may be called so
+            found.append(
+                (
+                    62,
+                    f"source {title}",
+                    "params.yaml",
+                    parameter(lambda content, name=name: content["data"].update(source=name)),
+                    r"^data\.source is .*: a table lies inside this repository",
+                    params + "refuse_bad_source",
+                )
+            )
+        if title == "NUL":
+            continue
+        options = ["--"] if name.startswith("-") else []
+        stages = {
+            "train_sklearn": [],
+            "train_torch": [],
+            "convert_safetensors": [],
+            "export_onnx": ["torch"],
+            "validate": ["sklearn"],
+        }
+        found += [
+            (
+                62,
+                f"name {title}",
+                f"stages.{stage}",
+                runs("-m", f"stages.{stage}", *kind, *options, name),
+                r"^models\.\w+ has no '",
+                params + "refuse_unknown_model",
+            )
+            for stage, kind in stages.items()
+        ]
+        found.append(
+            (
+                62,
+                f"place {title}",
+                "stages.fetch",
+                runs("-m", "stages.fetch", *options, "synthetic", name),
+                "^is no place for a raw table$",
+                "pipeline.layout:refuse_other_place",
+            )
+        )
+        found.append(
+            (
+                62,
+                f"source {title}",
+                "stages.fetch",
+                runs(
+                    "-c",
+                    f"import sys; from isoform import errors; from stages import fetch; sys.exit(errors.run(lambda: fetch.main({name!r}, 'data/raw/x')))",
+                ),
+                "^is not known$",
+                "stages.fetch:refuse_unknown_source",
+            )
+        )
+        found.append(
+            (
+                62,
+                f"format {title}",
+                "isoform predict",
+                runs("predict", NETWORK, "rows.csv", f"--format={name}"),
+                "^has no format '",
+                "isoform.loading:refuse_unknown_format",
+            )
+        )
+        found.append(
+            (
+                62,
+                f"rows {title}",
+                "isoform predict",
+                runs("predict", *options, NETWORK, name),
+                "^has the suffix '|^is no path",
+                "isoform.tables:refuse_other_kind",
+            )
+        )
+    long = "x" * 300
+    for command in ("inspect", "verify"):
+        found.append(
+            (
+                62,
+                "folder 300 characters",
+                f"isoform {command}",
+                runs(command, f"models/{long}/v1.0.0"),
+                "^is no path of a file$",
+                "isoform.inspection:refuse_bad_path" if command == "inspect" else "isoform.metadata:refuse_bad_path",
+            )
+        )
+        found.append(
+            (
+                62,
+                "folder leading -",
+                f"isoform {command}",
+                runs(command, "-x"),
+                "^(unrecognized arguments: -x|the following arguments are required: )",
+                "isoform.arguments:Parser.error",
+            )
+        )
+    found += [
+        (62, "folder 300 characters", "isoform predict", runs("predict", long, "rows.csv"), "^is no path of a file$", "isoform.metadata:refuse_bad_path"),
+        (62, "rows 300 characters, .csv", "isoform predict", runs("predict", NETWORK, f"{long}.csv"), "^is no path of a file$", "isoform.integrity:refuse_bad_path"),
+        (62, "folder NUL", "isoform.load", loads("models/a\0b"), "^is no path of a file$", "isoform.metadata:refuse_bad_path"),
+        (62, "folder lone surrogate", "isoform.load", loads("models/\ud800"), "^is no path of a file$", "isoform.metadata:refuse_bad_path"),
+        (62, "table ../x", "pipeline.proposal", proposes("../x"), "^has the suffix ''$", "isoform.tables:refuse_other_kind"),
+        (62, "table leading -", "pipeline.proposal", proposes("--help"), "^has the suffix ''$", "isoform.tables:refuse_other_kind"),
+        (62, "table 300 characters", "pipeline.proposal", proposes(f"{long}.csv"), "^is no path of a file$", "isoform.integrity:refuse_bad_path"),
+        (62, "target ../x", "pipeline.proposal", proposes("rows.csv", "../x"), r"^has no column '\.\./x'$", "isoform.tables:refuse_missing_column"),
+        (62, "no such command", "isoform", runs("../x"), r"^argument COMMAND: invalid choice: '\.\./x'", "isoform.arguments:Parser.error"),
+        (62, "no such option", "stages.prepare", runs("-m", "stages.prepare", "-x"), "^unrecognized arguments: -x$", "isoform.arguments:Parser.error"),
+        (63, "version folder", "isoform predict", linked(NETWORK, PREDICT), "^is a symbolic link$", "isoform.metadata:refuse_linked_folder"),
+        (63, "version folder", "isoform inspect", linked(NETWORK, ["inspect", NETWORK]), "^is a symbolic link$", "isoform.metadata:refuse_linked_folder"),
+        (63, "version folder", "isoform verify", linked(NETWORK, ["verify", NETWORK]), "^is a symbolic link$", "isoform.metadata:refuse_linked_folder"),
+        (63, "version folder", "stages.train_sklearn", linked(FOREST, ["-m", "stages.train_sklearn", "forest"]), "^is a symbolic link$", "pipeline.layout:refuse_linked_folder"),
+        (63, "version folder", "stages.validate", linked(FOREST, ["-m", "stages.validate", "sklearn", "forest"]), "^is a symbolic link$", "pipeline.layout:refuse_linked_folder"),
+        (64, "device", "isoform inspect", runs("inspect", "/dev/zero"), "^is not a regular file$", "isoform.integrity:refuse_irregular"),
+        (64, "folder in the place of rows", "rows: csv", runs("predict", NETWORK, "folder.csv"), "^is not a regular file$", "isoform.integrity:refuse_irregular"),
+    ]  # fmt: skip
+    for path, command in {
+        f"{NETWORK}/model.safetensors": PREDICT,
+        f"{NETWORK}/metadata.json": PREDICT,
+        f"{NETWORK}/config.json": PREDICT,
+        f"{NETWORK}/golden.json": ["verify", NETWORK],
+        "rows.csv": PREDICT,
+        "params.yaml": PREPARE,
+        "data/raw/table.parquet": PREPARE,
+        "data/prepared/schema.json": ["-m", "stages.train_sklearn", "forest"],
+        "data/prepared/train.parquet": ["-m", "stages.train_sklearn", "forest"],
+        f"{FOREST}/pipeline.joblib": ["-m", "stages.export_onnx", "sklearn", "forest"],
+        "requirements.lock": PREPARE,
+    }.items():
+        name = Path(path).name
+        found.append(
+            (
+                63,
+                "the file itself",
+                name,
+                linked(path, command),
+                r"^cannot be opened \(Too many levels of symbolic links\)$",
+                FOLLOWS_LINKS,
+            )
+        )
+        found.append((64, "FIFO", name, pipe(path, command), "^is not a regular file$", "isoform.integrity:refuse_irregular"))
+        found.append((64, "FIFO, not to be waited for", name, pipe(path, command), "^is not a regular file$", WAITS))
+    return found
+
+
+FAULTS = [
+    Attempt(number=number, title=title, format=place, arrange=arrange, reason=reason, guard=guard, timeout_s=8)
+    for number, title, place, arrange, reason, guard in cases()
+]
+
+
+def furnish(workspace: Workspace) -> Path:
+    """Add rows, a folder in the place of rows and a canary to a workspace, and return its root."""
+    pd.DataFrame(workspace.test_rows()[0]).head(5).to_csv(workspace.root / "rows.csv", index=False)
+    (workspace.root / "folder.csv").mkdir()
+    (workspace.root / "canary").write_text("untouched")
+    return workspace.root
+
+
+@pytest.fixture
+def root(workspace: Workspace) -> Path:
+    return furnish(workspace)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_it_is_held(fault: Attempt, child: Child, root: Path, record: Record) -> None:
+    try_once(fault, child, root, record)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_it_is_not_held_without_its_guard(fault: Attempt, child: Child, root: Path) -> None:
+    try_once_without_guard(fault, child, root)
+
+
+def test_a_version_below_a_linked_folder_answers(child: Child, root: Path) -> None:
+    linked("models", [])(root)
+    outcome = child.attempt(root, PREDICT)
+    assert outcome.status == 0, outcome.stderr
+    assert finite(outcome)
+
+
+def outside(root: Path, *command: str) -> Outcome:
+    """Run a command in a process of its own, without an audit hook: DVC imports, and starts git."""
+    before = snapshot(root)
+    try:
+        done = subprocess.run(
+            command,
+            cwd=root,
+            env=copies.environment(PYTHONPATH=str(copies.ROOT)),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Outcome(0, "", "", [], [], timed_out=True, peak_bytes=0, seconds=60)
+    after = snapshot(root)
+    changed = sorted(
+        name for name in before.keys() | after.keys() if before.get(name) != after.get(name) and not name.startswith(".dvc/")
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr, [], changed, timed_out=False, peak_bytes=0, seconds=0)
+
+
+def test_a_stage_does_not_wait_at_a_pipe_before_it_begins(root: Path, record: Record) -> None:
+    pipe("params.yaml", [])(root)
+    outcome = outside(root, sys.executable, "-m", "stages.prepare")
+    expect("-", problems(outcome, "^is not a regular file$", "params.yaml"))
+    record(64, "FIFO, before the stage begins", "params.yaml", "-", outcome)
+
+
+@pytest.fixture
+def repository(root: Path) -> Path:
+    """A repository of DVC with a pipeline of nothing."""
+    for command in (["git", "init", "--quiet"], ["dvc", "init", "--quiet"]):
+        subprocess.run(command, cwd=root, env=copies.environment(), check=True)
+    (root / "dvc.yaml").write_text("stages:\n  one:\n    cmd: 'true'\n    params: [seed]\n")
+    (root / "dvc.lock").write_text("schema: '2.0'\nstages:\n  one: {cmd: 'true', params: {params.yaml: {seed: 7}}}\n")
+    return root
+
+
+@pytest.mark.parametrize("name", ["dvc.lock", "dvc.yaml", "params.yaml"])
+def test_stale_does_not_wait_at_a_pipe(name: str, repository: Path, record: Record) -> None:
+    assert outside(repository, "isoform", "stale").status == 0
+    pipe(name, [])(repository)
+    outcome = outside(repository, "isoform", "stale")
+    expect("-", problems(outcome, "^is not a regular file$", name))
+    record(64, "FIFO", name, "-", outcome)
+
+
+EVIL = ["$(rm canary)", "`rm canary`", "a\nrm canary", "a' \"; rm canary; #"]
+
+
+@pytest.fixture
+def checkout(root: Path, tmp_path: Path) -> Path:
+    """A copy of this repository with the workspace's data, in which DVC can run a stage."""
+    folder = copies.copy_sources(tmp_path / "checkout")
+    for name in ("data", "params.yaml", "canary"):
+        (shutil.copytree if (root / name).is_dir() else shutil.copy)(
+            root / name, folder / name, **({"dirs_exist_ok": True} if (root / name).is_dir() else {})
+        )
+    return folder
+
+
+@pytest.mark.parametrize("key", EVIL)
+def test_no_key_of_params_yaml_reaches_the_shell_of_dvc(key: str, checkout: Path, record: Record) -> None:
+    renamed(key)(checkout)
+    outcome = outside(checkout, "dvc", "repro", "--single-item", f"train_sklearn@{key}")
+    assert outcome.status != 0
+    assert outcome.changed == []
+    line = next(line for line in outcome.stderr.splitlines(keepends=True) if line.startswith("error: "))
+    assert "a model's name is of a-z" in line
+    record(62, f"model's name {key!r}, plain 'dvc repro'", "dvc.yaml", "-", Outcome(2, "", line, [], [], False, 0, 0))
+
+
+def test_a_key_in_a_command_would_reach_the_shell_of_dvc(checkout: Path) -> None:
+    copies.edit(checkout / "dvc.yaml", {'"$DVC_STAGE"': "${key}"})
+    renamed(EVIL[0])(checkout)
+    assert "canary" in outside(checkout, "dvc", "repro", "--single-item", f"train_sklearn@{EVIL[0]}").changed
+
+
+def test_no_command_of_the_pipeline_holds_a_parameter() -> None:
+    stages = yaml.safe_load((copies.ROOT / "dvc.yaml").read_text())["stages"]
+    bodies = {name: stage.get("do", stage) for name, stage in stages.items()}
+    assert {name for name, body in bodies.items() if "${" in body["cmd"]} == {"fetch"}
+    assert isinstance(stages["fetch"]["foreach"], dict)  # keys and items stand in dvc.yaml itself
+
+
+def test_python_takes_no_name_of_a_stage_for_an_option(root: Path) -> None:
+    done = python("-m", "stages.train_sklearn", "train_sklearn@-x", cwd=root)
+    assert "models.sklearn has no '-x'" in done.stderr
