@@ -194,9 +194,14 @@ def read(folder: Path) -> Metadata:
         reason = "is a file" if folder.exists() else "no such folder"
         raise BadInput(folder, reason, "name a version folder such as models/NAME/v1.0.0")
     refuse_linked_folder(folder)
+    refuse_unpublished(folder, path)
+    return parse_metadata(read_bytes(path, max_bytes=MAX_METADATA_BYTES), path)
+
+
+def refuse_unpublished(folder: Path, path: Path) -> None:
+    """Raise `BadInput` when there is no metadata.json, which is written last."""
     if not path.exists():
         raise BadInput(folder, "has no metadata.json, so it is no published version", "run 'dvc repro' to publish it")
-    return parse_metadata(read_bytes(path, max_bytes=MAX_METADATA_BYTES), path)
 
 
 def refuse_linked_folder(folder: Path) -> None:
