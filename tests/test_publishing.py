@@ -12,7 +12,7 @@ from builders import MODELS, SEED, Workspace, settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoform.errors import CheckFailed, IsoformError
+from isoform.errors import BadInput, CheckFailed, IsoformError
 from isoform.formats import FORMATS, full_model, state_dict
 from isoform.formats import onnx as onnx_format
 from isoform.integrity import sha256
