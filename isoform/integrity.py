@@ -129,12 +129,16 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have the system put on the disk what it holds of a file or folder that others have written."""
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    """Have the system put on the disk what it holds of a file or folder; raises `BadInput` when it cannot."""
     try:
-        _to_disk(handle)
-    finally:
-        os.close(handle)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _to_disk(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        refuse_failed_write(path, error)
+        raise
 
 
 def refuse_failed_write(path: Path, error: OSError) -> None:

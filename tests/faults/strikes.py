@@ -1,0 +1,155 @@
+"""Where a stage can be struck, and what a reader then sees of the version that it writes."""
+
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from builders import MODELS, Workspace
+from harness import TIMEOUT_S, Child, Outcome
+
+import isoform
+from isoform.errors import IsoformError
+from isoform.metadata import to_json
+from isoform.rows import Columns
+from pipeline import datasets
+from pipeline.publishing import FORMATS_OF
+
+
+@dataclass(frozen=True)
+class Point:
+    """A call of the system by which an undisturbed run changed a file."""
+
+    call: str
+    nth: int
+    """The how manieth of this name."""
+    words: str
+
+
+class Stages(Child):
+    """A process that has the stages loaded and forks for each run of one."""
+
+    program = "stage_child.py"
+
+    def __init__(self) -> None:
+        super().__init__([])
+
+    def warm(self, root: Path, stage: list[str]) -> None:
+        """Run a stage undisturbed in that process itself."""
+        assert self._ask({"warm": True, "root": str(root), "stage": stage}) == {"status": 0}
+
+    def strike(
+        self,
+        root: Path,
+        stage: list[str],
+        *,
+        inject: str | None = None,
+        file_bytes: int | None = None,
+        kill: bool = False,
+        powerless: bool = False,
+        without: tuple[str, ...] = (),
+    ) -> Outcome:
+        """Run a stage in `root`. With `inject` strace watches it; `log` has its calls then, '' strikes none."""
+        scratch = self.scratch(root)
+        scratch.mkdir(exist_ok=True)
+        request = {"stage": stage, "inject": inject, "file_bytes": file_bytes, "kill": kill, "powerless": powerless}
+        where = {"warm": False, "root": str(root), "scratch": str(scratch), "without": without, "timeout_s": TIMEOUT_S}
+        answer = self._ask({**request, **where})
+        return Outcome(
+            stdout=(scratch / "stdout").read_text(errors="replace"),
+            stderr=(scratch / "stderr").read_text(errors="replace"),
+            events=[],
+            changed=[],
+            **answer,
+        )
+
+    def scratch(self, root: Path) -> Path:
+        return root.parent / f"{root.name}-scratch"
+
+    def log(self, root: Path) -> list[str]:
+        """Return the calls that strace saw in the last run."""
+        return (self.scratch(root) / "log").read_text().splitlines()
+
+    def points(self, root: Path, stage: list[str]) -> list[Point]:
+        """Run a stage undisturbed and return where it changed files."""
+        outcome = self.strike(root, stage, inject="")
+        assert outcome.status == 0, outcome.stderr
+        return list(points(self.log(root), root))
+
+
+def points(log: list[str], root: Path) -> Iterator[Point]:
+    """Yield the calls of a log of strace that changed, or put on the disk, a file under `root`."""
+    counts: Counter[tuple[str, str]] = Counter()
+    processes = set()
+    for line in log:
+        found = re.match(r"(\d+) +(\w+)\((.*)\) += (-?\d+)", line)
+        if not found:
+            continue
+        process, call, arguments, returned = found.groups()
+        counts[process, call] += 1
+        outside = any(not path.startswith(str(root)) for path in re.findall(r'[<"](/[^">]*)', arguments))
+        inside = str(root) in arguments or re.search(r'"[^/"]', arguments)
+        if outside or not inside or returned.startswith("-") or (call == "openat" and "O_CREAT" not in arguments):
+            continue
+        processes.add(process)
+        yield Point(call, counts[process, call], arguments.replace(f"{root}/", ""))
+    assert len(processes) == 1, "files are written by more than one thread: calls are counted for each"
+
+
+def target(point: Point) -> str:
+    """Return the file, relative to the root, that the call at `point` is about: not its temporary one."""
+    path = Path(re.findall(r'[<"]([^/<>"][^<>"]*)[>"]', point.words)[-1])
+    name = re.fullmatch(r"\.(.+)\.[a-z0-9_]{8}\.tmp", path.name)
+    return str(path.with_name(name[1]) if name else path)
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a reader may see of a version: metadata.json, and the answers of every format."""
+
+    metadata: str
+    answers: dict[str, bytes]
+
+
+def version(workspace: Workspace, model: str, rows: Columns) -> Version:
+    """Return what a published version gives."""
+    answers = {}
+    for name in FORMATS_OF[MODELS[model]]:  # type: ignore[index]
+        loaded = isoform.load(workspace.folder(model), name, trust_pickle=True)
+        answers[name] = loaded.predict_proba(rows).tobytes()
+    return Version(to_json(loaded.metadata), answers)
+
+
+def seen(folder: Path, name: str, rows: Columns, versions: dict[str, Version]) -> str:
+    """Return which of `versions` a reader of format `name` gets, the reason why none, or 'a mixture'."""
+    try:
+        loaded = isoform.load(folder, name, trust_pickle=True)
+        answers = loaded.predict_proba(rows)
+    except IsoformError as error:
+        return f"refused: {error.reason}"
+    found = to_json(loaded.metadata), answers.tobytes()
+    return next((which for which, whole in versions.items() if found == (whole.metadata, whole.answers[name])), "a mixture")
+
+
+def tables_seen(workspace: Workspace, versions: dict[str, str]) -> str:
+    """Return which of `versions` a reader of data/prepared gets, the reason why none, or 'a mixture'."""
+    try:
+        found = tables(workspace)
+    except IsoformError as error:
+        return f"refused: {error.reason}"
+    return next((which for which, whole in versions.items() if found == whole), "a mixture")
+
+
+def tables(workspace: Workspace) -> str:
+    """Return what a stage reads of data/prepared, as text."""
+    with workspace.inside():
+        schema = datasets.read_schema()
+        return repr((schema, [str(part) for part in (*datasets.read_train(schema), *datasets.read_test(schema))]))
+
+
+def copy(workspace: Workspace, root: Path) -> Workspace:
+    """Return a copy at `root`, in the place of what stands there."""
+    shutil.rmtree(root, ignore_errors=True)
+    return Workspace(Path(shutil.copytree(workspace.root, root)))
