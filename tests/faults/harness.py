@@ -193,8 +193,9 @@ class Child:
         )
 
     def close(self) -> None:
-        assert self.process.stdin
+        assert self.process.stdin and self.process.stdout
         self.process.stdin.close()
+        self.process.stdout.close()
         self.process.wait(timeout=30)
 
 

@@ -1,8 +1,8 @@
 """The process in which stages are struck: it has them loaded, and forks for each run as child.py does for each command.
 
-A request names a workspace and a stage with its arguments, and says what befalls the run: `inject`, what strace does to its
-calls of the system; `file_bytes`, the size at which files end as on a full disk (with `kill`, so does the process); `powerless`,
-no rights of root. What a stage computes before it writes is computed once and remembered: it changes no file.
+A request names a workspace and a stage with its arguments, and says what befalls the run: `inject`, options of strace that do
+something to its calls of the system; `file_bytes`, the size at which files end as on a full disk (with `kill`, so does the
+process); `powerless`, no rights of root. What a stage computes before it writes is computed once and remembered: it changes no file.
 """
 
 import ast
@@ -18,13 +18,15 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import stages
 from child import take_out
+
+import stages  # noqa: F401 - before numpy: it sets what numpy and torch read when they are loaded
 from isoform.integrity import sha256
 from pipeline import environment
 
@@ -36,10 +38,10 @@ COMPUTED = {
 }
 """Module → its functions that take long and touch no file."""
 CHANGING = (
-    "openat mkdir mkdirat rmdir write pwrite64 writev pwritev fsync fdatasync fchmod chmod fchmodat ftruncate fallocate "
-    "rename renameat renameat2 unlink unlinkat link linkat symlink symlinkat copy_file_range sendfile"
-).split()
-"""The system's calls that change files; a machine that lacks one goes without."""
+    "?openat,?mkdir,?mkdirat,?rmdir,?write,?pwrite64,?writev,?pwritev,?fsync,?fdatasync,?fchmod,?chmod,?fchmodat,?ftruncate,"
+    "?fallocate,?rename,?renameat,?renameat2,?unlink,?unlinkat,?link,?linkat,?symlink,?symlinkat,?copy_file_range,?sendfile"
+)
+"""The system's calls that change files; '?': where there is such a call."""
 PR_SET_PTRACER, ANY = 0x59616D61, ctypes.c_ulong(-1)
 CAPABILITY_VERSION = 0x20080522
 
@@ -86,6 +88,7 @@ def in_fork(request: dict[str, Any], begin: int) -> None:
     status = 70
     try:
         os.chdir(request["root"])
+        tempfile._name_sequence = iter(f"{number:08}" for number in range(10**8))  # type: ignore[assignment]
         for guard in request["without"]:
             take_out(guard)
         if request["file_bytes"] is not None:
@@ -107,12 +110,10 @@ def in_fork(request: dict[str, Any], begin: int) -> None:
         os._exit(status)
 
 
-def trace(process: int, scratch: str, inject: str) -> "subprocess.Popen[str]":
+def trace(process: int, scratch: str, inject: list[str]) -> "subprocess.Popen[str]":
     """Attach strace to `process`, and return when it watches."""
-    calls = ",".join(f"?{name}" for name in CHANGING)
-    command = ["strace", "-f", "-y", "-s", "0", "-o", f"{scratch}/log", "-e", f"trace={calls}", "-e", "signal=none"]
-    command += ["-e", f"inject={inject}"] if inject else []
-    tracer = subprocess.Popen([*command, "-p", str(process)], stderr=subprocess.PIPE, text=True)
+    command = ["strace", "-f", "-y", "-s", "0", "-o", f"{scratch}/log", "-e", f"trace={CHANGING}", "-e", "signal=none"]
+    tracer = subprocess.Popen([*command, *inject, "-p", str(process)], stderr=subprocess.PIPE, text=True)
     while b"TracerPid:\t0" in Path(f"/proc/{process}/status").read_bytes():
         if tracer.poll() is not None:
             raise RuntimeError(f"strace cannot watch a process here: {tracer.communicate()[1]}")

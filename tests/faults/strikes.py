@@ -23,9 +23,25 @@ class Point:
     """A call of the system by which an undisturbed run changed a file."""
 
     call: str
+    path: str
+    """The first one that was passed, or that of the open file, relative to the root."""
     nth: int
-    """The how manieth of this name."""
-    words: str
+    """The how manieth such call with this path."""
+    absolute: bool
+
+    def __str__(self) -> str:
+        return f"{self.call} {self.path} ({self.nth})"
+
+    @property
+    def target(self) -> str:
+        """The file that the call is about: not its temporary one."""
+        path = Path(self.path)
+        name = re.fullmatch(r"\.(.+)\.[0-9]{8}\.tmp", path.name)
+        return str(path.with_name(name[1]) if name else path)
+
+    def inject(self, what: str, root: Path) -> list[str]:
+        """Return the options of strace that have `what` befall this call, counted among those with its path alone."""
+        return ["-P", f"{root}/{self.path}" if self.absolute else self.path, "-e", f"inject={self.call}:{what}:when={self.nth}"]
 
 
 class Stages(Child):
@@ -45,13 +61,13 @@ class Stages(Child):
         root: Path,
         stage: list[str],
         *,
-        inject: str | None = None,
+        inject: list[str] | None = None,
         file_bytes: int | None = None,
         kill: bool = False,
         powerless: bool = False,
         without: tuple[str, ...] = (),
     ) -> Outcome:
-        """Run a stage in `root`. With `inject` strace watches it; `log` has its calls then, '' strikes none."""
+        """Run a stage in `root`. With `inject` strace watches it with these options; `log` has its calls then."""
         scratch = self.scratch(root)
         scratch.mkdir(exist_ok=True)
         request = {"stage": stage, "inject": inject, "file_bytes": file_bytes, "kill": kill, "powerless": powerless}
@@ -74,7 +90,7 @@ class Stages(Child):
 
     def points(self, root: Path, stage: list[str]) -> list[Point]:
         """Run a stage undisturbed and return where it changed files."""
-        outcome = self.strike(root, stage, inject="")
+        outcome = self.strike(root, stage, inject=[])
         assert outcome.status == 0, outcome.stderr
         return list(points(self.log(root), root))
 
@@ -85,24 +101,16 @@ def points(log: list[str], root: Path) -> Iterator[Point]:
     processes = set()
     for line in log:
         found = re.match(r"(\d+) +(\w+)\((.*)\) += (-?\d+)", line)
-        if not found:
+        path = re.search(r'"([^"]+)"', found[3]) or re.match(r"\d+<(/[^>]*)>", found[3]) if found else None
+        if not found or not path or (path[1].startswith("/") and not path[1].startswith(f"{root}/")):
             continue
         process, call, arguments, returned = found.groups()
-        counts[process, call] += 1
-        outside = any(not path.startswith(str(root)) for path in re.findall(r'[<"](/[^">]*)', arguments))
-        inside = str(root) in arguments or re.search(r'"[^/"]', arguments)
-        if outside or not inside or returned.startswith("-") or (call == "openat" and "O_CREAT" not in arguments):
+        counts[call, path[1]] += 1
+        if returned.startswith("-") or (call == "openat" and "O_CREAT" not in arguments):
             continue
         processes.add(process)
-        yield Point(call, counts[process, call], arguments.replace(f"{root}/", ""))
-    assert len(processes) == 1, "files are written by more than one thread: calls are counted for each"
-
-
-def target(point: Point) -> str:
-    """Return the file, relative to the root, that the call at `point` is about: not its temporary one."""
-    path = Path(re.findall(r'[<"]([^/<>"][^<>"]*)[>"]', point.words)[-1])
-    name = re.fullmatch(r"\.(.+)\.[a-z0-9_]{8}\.tmp", path.name)
-    return str(path.with_name(name[1]) if name else path)
+        yield Point(call, path[1].removeprefix(f"{root}/"), counts[call, path[1]], path[1].startswith("/"))
+    assert len(processes) == 1, "files are written by more than one thread, and strace counts for each"
 
 
 @dataclass(frozen=True)
