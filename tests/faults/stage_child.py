@@ -2,7 +2,8 @@
 
 A request names a workspace and a stage with its arguments, and says what befalls the run: `inject`, options of strace that do
 something to its calls of the system; `file_bytes`, the size at which files end as on a full disk (with `kill`, so does the
-process); `powerless`, no rights of root. What a stage computes before it writes is computed once and remembered: it changes no file.
+process); `powerless`, no rights of root; `stops`, that strace stops it and it is left so until `resume`.
+What a stage computes before it writes is computed once and remembered: it changes no file.
 """
 
 import ast
@@ -43,6 +44,7 @@ CHANGING = (
 )
 """The system's calls that change files; '?': where there is such a call."""
 PR_SET_PTRACER, ANY = 0x59616D61, ctypes.c_ulong(-1)
+PR_SET_PDEATHSIG = 1
 CAPABILITY_VERSION = 0x20080522
 
 
@@ -122,21 +124,36 @@ def trace(process: int, scratch: str, inject: list[str]) -> "subprocess.Popen[st
 
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:
-    """Fork, strike, wait for the end or the time limit, and return what came of it."""
-    began = time.monotonic()
+    """Fork, strike, and return what came of it."""
     waits, begins = os.pipe()
     process = os.fork()
     if not process:
         os.close(begins)
         ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANY)  # where only ancestors may trace: strace will be a sibling
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # when a test fails, no stopped run is left
         in_fork(request, waits)
     os.close(waits)
     try:
         tracer = trace(process, request["scratch"], request["inject"]) if request["inject"] is not None else None
     finally:
         os.close(begins)
+    if request["stops"]:
+        os.waitpid(process, os.WUNTRACED)
+        return {"process": process}
+    return ended(process, request["timeout_s"], tracer)
+
+
+def resume(request: dict[str, Any]) -> dict[str, Any]:
+    """Let a stopped run go on to its end."""
+    os.kill(request["process"], signal.SIGCONT)
+    return ended(request["process"], request["timeout_s"], None)
+
+
+def ended(process: int, timeout_s: float, tracer: "subprocess.Popen[str] | None") -> dict[str, Any]:
+    """Wait for the end of a run or its time limit, and return what came of it."""
+    began = time.monotonic()
     handle = os.pidfd_open(process)
-    in_time = bool(select.select([handle], [], [], request["timeout_s"])[0])
+    in_time = bool(select.select([handle], [], [], timeout_s)[0])
     if not in_time:
         os.kill(process, signal.SIGKILL)
     _, status, usage = os.wait4(process, 0)
@@ -170,7 +187,8 @@ def main() -> None:
     print("{}", file=answers, flush=True)
     while line := sys.stdin.readline():
         request = json.loads(line)
-        print(json.dumps((warm if request["warm"] else serve)(request)), file=answers, flush=True)
+        answer = {"warm": warm, "strike": serve, "resume": resume}[request["do"]](request)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from builders import MODELS, Workspace
 from harness import TIMEOUT_S, Child, Outcome
@@ -52,34 +53,35 @@ class Stages(Child):
     def __init__(self) -> None:
         super().__init__([])
 
-    def warm(self, root: Path, stage: list[str]) -> None:
+    def warm(self, root: Path, stage: Sequence[str]) -> None:
         """Run a stage undisturbed in that process itself."""
-        assert self._ask({"warm": True, "root": str(root), "stage": stage}) == {"status": 0}
+        assert self._ask({"do": "warm", "root": str(root), "stage": stage}) == {"status": 0}
 
-    def strike(
-        self,
-        root: Path,
-        stage: list[str],
-        *,
-        inject: list[str] | None = None,
-        file_bytes: int | None = None,
-        kill: bool = False,
-        powerless: bool = False,
-        without: tuple[str, ...] = (),
-    ) -> Outcome:
-        """Run a stage in `root`. With `inject` strace watches it with these options; `log` has its calls then."""
-        scratch = self.scratch(root)
-        scratch.mkdir(exist_ok=True)
-        request = {"stage": stage, "inject": inject, "file_bytes": file_bytes, "kill": kill, "powerless": powerless}
-        where = {"warm": False, "root": str(root), "scratch": str(scratch), "without": without, "timeout_s": TIMEOUT_S}
-        answer = self._ask({**request, **where})
-        return Outcome(
-            stdout=(scratch / "stdout").read_text(errors="replace"),
-            stderr=(scratch / "stderr").read_text(errors="replace"),
-            events=[],
-            changed=[],
-            **answer,
-        )
+    def strike(self, root: Path, stage: Sequence[str], *, without: Sequence[str] = (), **strike: Any) -> Outcome:
+        """Run a stage in `root`, without some guards; `strike` is what befalls it, see stage_child.py."""
+        return self._outcome(self.scratch(root), self._start(root, stage, without, strike))
+
+    def stop(self, root: Path, stage: Sequence[str], point: "Point") -> int:
+        """Run a stage up to a point, and return the process that is stopped there."""
+        strike = {"inject": point.inject("signal=STOP", root), "stops": True, "scratch": f"{root}-stopped"}
+        process: int = self._start(root, stage, (), strike)["process"]
+        return process
+
+    def resume(self, root: Path, process: int) -> Outcome:
+        """Have a run that was stopped in `root` go on to its end."""
+        answer = self._ask({"do": "resume", "process": process, "timeout_s": TIMEOUT_S})
+        return self._outcome(Path(f"{root}-stopped"), answer)
+
+    def _start(self, root: Path, stage: Sequence[str], without: Sequence[str], strike: dict[str, Any]) -> dict[str, Any]:
+        nothing = {"inject": None, "file_bytes": None, "kill": False, "powerless": False, "stops": False}
+        where = {"root": str(root), "scratch": str(self.scratch(root)), "timeout_s": TIMEOUT_S}
+        request = {"do": "strike", "stage": stage, "without": without, **where, **nothing, **strike}
+        Path(request["scratch"]).mkdir(exist_ok=True)
+        return self._ask(request)
+
+    def _outcome(self, scratch: Path, answer: dict[str, Any]) -> Outcome:
+        stdout, stderr = ((scratch / name).read_text(errors="replace") for name in ("stdout", "stderr"))
+        return Outcome(stdout=stdout, stderr=stderr, events=[], changed=[], **answer)
 
     def scratch(self, root: Path) -> Path:
         return root.parent / f"{root.name}-scratch"
@@ -88,9 +90,9 @@ class Stages(Child):
         """Return the calls that strace saw in the last run."""
         return (self.scratch(root) / "log").read_text().splitlines()
 
-    def points(self, root: Path, stage: list[str]) -> list[Point]:
+    def points(self, root: Path, stage: Sequence[str], *without: str) -> list[Point]:
         """Run a stage undisturbed and return where it changed files."""
-        outcome = self.strike(root, stage, inject=[])
+        outcome = self.strike(root, stage, inject=[], without=without)
         assert outcome.status == 0, outcome.stderr
         return list(points(self.log(root), root))
 
