@@ -10,6 +10,7 @@ import ast
 import contextlib
 import ctypes
 import functools
+import gc
 import importlib
 import json
 import logging
@@ -87,6 +88,7 @@ def in_fork(request: dict[str, Any], begin: int) -> None:
     """Wait for the tracer, run the stage with its output in files, and exit."""
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(f"{request['scratch']}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    gc.disable()  # it would write to every page, and copy what is shared with the parent
     status = 70
     try:
         os.chdir(request["root"])
