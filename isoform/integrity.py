@@ -108,27 +108,54 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     """Write `data` (text as UTF-8) so that a reader sees the old file or the new one, never a part.
 
     A temporary file beside `path` is written, flushed to the disk and renamed over it. What an earlier, killed
-    write has left is removed.
+    write has left is removed. Raises `BadInput` when the system refuses any of this; no temporary file is left then.
     """
     content = data.encode() if isinstance(data, str) else data
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
-    handle, temporary = _temporary(path)
     try:
-        with open(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchmod(file.fileno(), 0o644)  # mkstemp gives 0600 and ignores the umask
-            os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        handle, temporary = _temporary(path)
+        try:
+            with open(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                _to_disk(file.fileno())
+                os.fchmod(file.fileno(), 0o644)  # mkstemp gives 0600 and ignores the umask
+                os.replace(temporary, path)
+        except BaseException:
+            _discard(temporary)
+            raise
+        sync(path.parent)  # the rename itself must survive a power cut
+    except OSError as error:
+        refuse_failed_write(path, error)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+
+
+def sync(path: Path) -> None:
+    """Have the system put on the disk what it holds of a file or folder; raises `BadInput` when it cannot."""
     try:
-        os.fsync(folder)  # the rename itself must survive a power cut
-    finally:
-        os.close(folder)
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _to_disk(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        refuse_failed_write(path, error)
+        raise
+
+
+def refuse_failed_write(path: Path, error: OSError) -> None:
+    """Raise `BadInput` naming the file: a write that fails knows only its number."""
+    reason = f"cannot be written ({error.strerror or error})"
+    raise BadInput(path, reason, "free space there, or let it be written, and run again") from None
+
+
+def _to_disk(handle: int) -> None:
+    os.fsync(handle)
+
+
+def _discard(temporary: str) -> None:
+    Path(temporary).unlink(missing_ok=True)
 
 
 def _temporary(path: Path) -> tuple[int, str]:

@@ -99,11 +99,22 @@ def _read_lock(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise BadInput(path, "no such file", action)
     try:
-        content = yaml.safe_load(read_bytes(path))
-        stages: dict[str, Any] = content["stages"]
+        text = read_bytes(path)
+        refuse_cut_lock(path, text)
+        stages: dict[str, Any] = yaml.safe_load(text)["stages"]
         return {name: entry for name, entry in stages.items() if isinstance(entry, dict)}
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError, RecursionError):
         raise BadInput(path, "is not a lock file of DVC", action) from None
+
+
+def refuse_cut_lock(path: Path, text: bytes) -> None:
+    """Raise `BadInput` when `text` is the beginning of a dvc.lock: DVC writes it in place, and a kill can cut it off.
+
+    What still reads could say less, or another size. One that ends between two entries only says that stages have not run.
+    """
+    last = text[text.rfind(b"- path:") :]
+    if not text.endswith(b"\n") or (b"md5:" in last and b"size:" not in last):
+        raise BadInput(path, "ends in the middle of an entry", "run 'python -m pipeline.mend', which restores it from Git")
 
 
 def _in_git(stages: list[Any], path: str) -> bool:

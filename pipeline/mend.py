@@ -25,6 +25,7 @@ import yaml
 from isoform import errors
 from isoform.errors import BadInput, first_line
 from isoform.integrity import read_bytes, write_atomic
+from isoform.staleness import refuse_cut_lock
 
 LOCK, DAMAGED = Path("dvc.lock"), Path(".dvc/tmp/dvc.lock.damaged")
 RWLOCK, INDEX_LOCK = Path(".dvc/tmp/rwlock"), Path(".git/index.lock")
@@ -94,6 +95,7 @@ def _is_lock(text: str) -> None:
     """
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 
+    refuse_cut_lock(LOCK, text.encode())
     content = COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(text))
     for stage in content["stages"].values():
         entries = [*stage.get("deps", []), *stage.get("outs", [])]
@@ -114,9 +116,10 @@ def _restore() -> str:
     if any(stage != "0" for stage in stages):
         raise BadInput(LOCK, "has merge conflicts", "run 'git checkout --ours dvc.lock models reports', then 'dvc repro'")
     tracked = subprocess.run(["git", "show", f":./{LOCK}"], check=True, capture_output=True).stdout if stages else b""
-    LOCK.replace(DAMAGED)
     if not stages:  # never staged: all is built again, or comes from the cache
+        LOCK.replace(DAMAGED)
         return f"{LOCK} was damaged and Git has none: moved to {DAMAGED}"
+    write_atomic(DAMAGED, read_bytes(LOCK))  # a copy: struck between the two, the next one still finds what to mend
     write_atomic(LOCK, tracked)
     return f"{LOCK} was damaged: restored from Git"
 

@@ -1,13 +1,16 @@
 """One file = one stage of dvc.yaml: a docstring that says what it reads and writes, one function, a short main()."""
 
 import argparse
+import contextlib
 import ctypes
 import importlib.util
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 if not all(map(importlib.util.find_spec, ("yaml", "pydantic", "pyarrow", "skl2onnx", "safetensors"))):
     # 'dvc repro' takes `python` from PATH: with .venv/bin/dvc and no activated environment that is another one.
@@ -48,10 +51,50 @@ def model_name(argument: str) -> str:
     return argument.rpartition("@")[2]
 
 
-def run(main: Callable[..., None], description: str | None, *names: str, **choices: list[str]) -> None:
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Let no other stage write into `folder` meanwhile: two runs at once would mix their files.
+
+    DVC's own locks do not cover a stage that was started by hand. Raises `BadInput` when another one is at work.
+    """
+    path = Path(".scratch", f"{folder.as_posix().replace('/', '-')}.lock")
+    path.parent.mkdir(exist_ok=True)
+    with _lock(path, folder):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _lock(path: Path, folder: Path) -> BinaryIO:
+    """Return the file at `path`, locked; one that its last holder has removed meanwhile is no lock."""
+    while True:
+        file = path.open("wb")
+        refuse_second_run(file, folder)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+                return file
+        file.close()
+
+
+def refuse_second_run(file: BinaryIO, folder: Path) -> None:
+    """Raise `BadInput` when another process holds the lock: it dies with its holder, so that none is ever left."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise errors.BadInput(folder, "is being written by another run", "wait for its end and run again") from None
+
+
+def run(
+    main: Callable[..., None], description: str | None, *names: str, alone_in: Path | None = None, **choices: list[str]
+) -> None:
     """Call `main` with the positional arguments `choices` and `names`, log plain lines to stderr, and exit.
 
-    Libraries other than the locked ones are refused first. An `IsoformError` becomes one line and its exit
+    Libraries other than the locked ones are refused first, and a second run beside this one: in `alone_in`, or in
+    the folder of the model `name`. An `IsoformError` becomes one line and its exit
     status; `--debug` adds the traceback.
     """
     import logging
@@ -70,4 +113,19 @@ def run(main: Callable[..., None], description: str | None, *names: str, **choic
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # As Ctrl-C: what is half done is removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(errors.run(environment.check, debug=debug) or errors.run(lambda: main(**options), debug=debug))
+    folder = alone_in or _model_folder(options)
+
+    def work() -> None:
+        with alone(folder) if folder else contextlib.nullcontext():
+            main(**options)
+
+    sys.exit(errors.run(environment.check, debug=debug) or errors.run(work, debug=debug))
+
+
+def _model_folder(options: dict[str, str]) -> Path | None:
+    """Return the folder of all versions of a stage's model; None where it has none, or `main` will refuse the name."""
+    if "name" not in options:
+        return None
+    from isoform.metadata import MODEL_NAME
+
+    return Path("models") / options["name"] if re.fullmatch(MODEL_NAME, options["name"]) else None

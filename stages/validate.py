@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from isoform.formats import FORMATS, open_format
-from isoform.integrity import write_atomic
+from isoform.integrity import sync, write_atomic
 from isoform.loading import answer, parse_model
 from isoform.metadata import Config, Estimate, Parity, to_json
 from isoform.rows import Columns
@@ -71,8 +71,7 @@ def main(kind: Kind, name: str) -> None:
     settings = params.load()
     model = settings.model(kind, name)
     folder = layout.version_dir(name, model.version)
-    # Whatever happens below, a version that failed is no version.
-    (folder / "metadata.json").unlink(missing_ok=True)
+    unpublish(folder)
     schema = datasets.read_schema()
     config = configs.describe(name, model, schema)
     columns, labels = datasets.read_test(schema)
@@ -93,7 +92,14 @@ def main(kind: Kind, name: str) -> None:
         files[document] = (f"{document}.json", to_json(value).encode())
         write_atomic(folder / f"{document}.json", to_json(value))
     metadata = publishing.build_metadata(kind, config, settings, schema, metrics=estimates, contents=files, parities=parities)
+    for filename, _ in files.values():
+        sync(folder / filename)  # DVC's checkout has not: after a power cut, metadata.json would vouch for what is gone
     write_atomic(folder / "metadata.json", to_json(metadata))
+
+
+def unpublish(folder: Path) -> None:
+    """Remove metadata.json: whatever happens from here on, a version that failed is no version."""
+    (folder / "metadata.json").unlink(missing_ok=True)
 
 
 def write_report(name: str, folder: Path, estimates: Mapping[str, Estimate], tables: Mapping[str, str]) -> None:

@@ -132,7 +132,7 @@ def file_size_limit(size_bytes: int) -> Iterator[None]:
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_atomic(path, b"old")
-    with file_size_limit(1000), pytest.raises(OSError, match="File too large"):
+    with file_size_limit(1000), pytest.raises(BadInput, match=r"file: cannot be written \(File too large\)"):
         write_atomic(path, b"new" * 1000)
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

@@ -13,7 +13,7 @@ from builders import CASES, MODELS, SEED, Workspace, settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isoform.errors import CheckFailed, IsoformError
+from isoform.errors import BadInput, CheckFailed, IsoformError
 from isoform.formats import FORMATS, full_model, state_dict
 from isoform.formats import onnx as onnx_format
 from isoform.integrity import sha256
@@ -239,7 +239,7 @@ def test_publishing_again_writes_the_same_bytes(model: str, workspace: Workspace
 def test_a_publishing_that_breaks_off_publishes_nothing(workspace: Workspace) -> None:
     (workspace.folder("forest") / "golden.json").unlink()
     (workspace.folder("forest") / "golden.json").mkdir()
-    with pytest.raises(OSError, match=r"golden\.json"):
+    with pytest.raises(BadInput, match=r"golden\.json: cannot be written"):
         workspace.validate("forest")
     assert not (workspace.folder("forest") / "metadata.json").exists()
 

@@ -165,9 +165,11 @@ class Outcome:
 class Child:
     """A process that has everything loaded and forks for each command."""
 
+    program = "child.py"
+
     def __init__(self, warm: list[list[str]]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("child.py"))],
+            [sys.executable, str(Path(__file__).with_name(self.program))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
