@@ -124,7 +124,7 @@ def parse_model(path: Path, name: str, data: bytes, config: Config, allow_versio
     except IsoformError:
         raise
     except Refused as refusal:
-        raise CheckFailed(path, str(refusal), UNSAFE) from refusal
+        raise CheckFailed(path, str(refusal), refusal.action or UNSAFE) from refusal
     except Exception as error:  # the readers share no base class; the cause is kept for --debug
         reason = f"{name} cannot read it ({type(error).__name__}: {str(error)[:200]})"
         raise BadInput(path, reason, "rebuild it with 'dvc repro'") from error
