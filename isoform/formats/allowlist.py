@@ -21,6 +21,8 @@ CLASSES: Table = {
     "sklearn.compose._column_transformer": ("ColumnTransformer",),
     "sklearn.utils._bunch": ("Bunch",),
     "sklearn.utils._metadata_requests": ("MetadataRequest", "MethodMetadataRequest"),
+    # What stands for an array in joblib's files: attributes, which isoform/formats/joblib.py checks. In pickle's it stands for nothing.
+    "joblib.numpy_pickle": ("NumpyArrayWrapper",),
     # Preprocessing: NumPy, and SciPy's sparse matrices for one-hot codes (native.py checks their columns).
     "sklearn.impute._base": ("SimpleImputer",),
     "sklearn.preprocessing._data": ("MinMaxScaler", "StandardScaler"),
@@ -117,8 +119,3 @@ VALUES: Table = {
     # What a threshold was tuned by.
     "sklearn.metrics._classification": ("balanced_accuracy_score",),
 }
-
-
-def holds(table: Table, module: str, name: str) -> bool:
-    """Tell whether exactly this module and name stand in `table`."""
-    return name in table.get(module, ())

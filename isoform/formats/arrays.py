@@ -21,9 +21,11 @@ def structure(name: str) -> np.dtype[Any] | None:
     if not name.startswith("V"):
         return None
     from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
+    from sklearn.neighbors import KDTree
     from sklearn.tree._tree import NODE_DTYPE
 
-    return next((dtype for dtype in (NODE_DTYPE, PREDICTOR_RECORD_DTYPE) if name == f"V{dtype.itemsize}"), None)
+    neighbour = KDTree(np.zeros((1, 1))).__getstate__()[2].dtype
+    return next((dtype for dtype in (NODE_DTYPE, PREDICTOR_RECORD_DTYPE, neighbour) if name == f"V{dtype.itemsize}"), None)
 
 
 def refuse_dtype(name: Any) -> None:

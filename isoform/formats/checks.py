@@ -97,6 +97,9 @@ STATES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
 }  # fmt: skip
 """The classes whose attributes reach compiled code that believes them."""
 
+UNFITTED = {"_sklearn_version", "_metadata_request"}
+"""Attributes that an estimator has before `fit`; all others that begin or end with _ come from it. Unfitted ones are prototypes."""
+
 
 def refuse_arguments(key: str, arguments: Any) -> None:
     """Raise `Refused` for arguments of the global `key` that it is not to be called with."""
@@ -113,17 +116,17 @@ def refuse_state(key: str, made: Any, state: Any) -> None:
     if key in RAW_STATES:
         RAW_STATES[key](made, state)
         return
-    refuse_unless(type(state) is dict and all(type(name) is str for name in state), f"sets an odd state of a {key}")
+    refuse_unless(type(state) is dict and all(type(name) is str and name for name in state), f"sets an odd state of a {key}")
     refuse_shadow(made, state)
     refuse_threads(state)
-    if key in STATES:
+    if key in STATES and any(name[0] == "_" or name[-1] == "_" for name in state.keys() - UNFITTED):
         STATES[key](made, state)
 
 
 def refuse_shadow(made: Any, state: dict[str, Any]) -> None:
     """Raise `Refused` for an attribute that would stand before a method of its class: the checks in the methods must run."""
     for name in state:
-        if any(name in vars(kind) for kind in type(made).__mro__):
+        if hasattr(getattr(type(made), name, None), "__get__") or name in vars(object):
             raise Refused(f"sets the attribute {name[:80]} of a {type(made).__name__}, which belongs to its class")
 
 
@@ -131,4 +134,3 @@ def refuse_threads(state: dict[str, Any]) -> None:
     """Raise `Refused` for an estimator that would answer on many threads or processes; ours answer on one."""
     if state.get("n_jobs") not in (None, 1):
         raise Refused(f"asks for {str(state['n_jobs'])[:20]} threads")
-

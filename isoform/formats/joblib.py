@@ -15,15 +15,14 @@ from sklearn.pipeline import Pipeline
 from isoform.errors import Refused
 from isoform.formats import pickle
 from isoform.formats.arrays import MAX_DIMENSIONS, refuse_unless
-from isoform.formats.ledger import refuse_cut
-from isoform.formats.unpickling import Unpickler, dispatch_of
+from isoform.formats.unpickling import PROTOCOL, Unpickler, dispatch_of
 from isoform.metadata import Config
 
 
 def dump(model: Pipeline) -> bytes:
     """Serialise a fitted Pipeline, uncompressed."""
     buffer = io.BytesIO()
-    joblib.dump(model, buffer, protocol=pickle.PROTOCOL)
+    joblib.dump(model, buffer, protocol=PROTOCOL)
     return buffer.getvalue()
 
 
@@ -33,8 +32,46 @@ def load(data: bytes, config: Config, allow_version_skew: bool = False) -> Pipel
 
 
 class JoblibUnpickler(Unpickler):
-    """Reads an array where the pickle holds joblib's `NumpyArrayWrapper`: its bytes follow, or a pickle of its own if it holds objects."""
+    """Reads an array wherever the pickle holds joblib's wrapper of one: its bytes follow, or a pickle if it is one of objects."""
 
-    def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a global, the wrapper among them."""
-        return Wrapper() if (module, name) == ("joblib.numpy_pickle", "NumpyArrayWrapper") else super().find_class(module, name)
+    def load_build(self) -> None:
+        """Set the state of an object, and put the array that follows in the place of a wrapper."""
+        super().load_build()
+        if type(self.stack[-1]) is NumpyArrayWrapper:
+            array = self._read_array(vars(self.stack.pop()))
+            self.ledger.note(array, [])
+            self.stack.append(array)
+
+    def _read_array(self, wrapper: dict[str, Any]) -> Any:
+        shape, dtype, order = (wrapper.get(name) for name in ("shape", "dtype", "order"))
+        good = (
+            isinstance(dtype, np.dtype)
+            and isinstance(shape, tuple)
+            and order in ("C", "F")
+            and wrapper.get("subclass") is np.ndarray
+        )
+        refuse_unless(good, "holds an array of odd kind")
+        if dtype.hasobject:  # type: ignore[union-attr]
+            inner = Unpickler(self.file, self.ledger, self.allow_version_skew)
+            array = inner.load()
+            self.skews |= inner.skews
+            refuse_unless(isinstance(array, np.ndarray) and array.dtype == dtype, "holds an array of odd kind")
+            return array
+        if wrapper.get("numpy_array_alignment_bytes") is not None:
+            self.file.read(self.file.read(1)[0])
+        refuse_oversize(shape, dtype, self.file.size - self.file.tell())  # type: ignore[arg-type]
+        array = np.empty(shape, dtype, order)  # type: ignore[call-overload]
+        self.file.readinto(array.reshape(-1, order="A").view(np.uint8))
+        return array
+
+
+JoblibUnpickler.dispatch = dispatch_of(JoblibUnpickler)
+
+infer = pickle.infer  # the same object in memory, so the same way to ask it
+
+
+def refuse_oversize(shape: tuple[Any, ...], dtype: Any, left_bytes: int) -> None:
+    """Raise `Refused` unless an array is small enough to be in the rest of the file."""
+    plain = len(shape) <= MAX_DIMENSIONS and all(type(length) is int and length >= 0 for length in shape)
+    if not plain or math.prod(shape) * dtype.itemsize > left_bytes:
+        raise Refused(f"holds an array of shape {str(shape)[:60]} in {left_bytes} bytes")

@@ -8,12 +8,15 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from isoform.errors import Refused
 
 MAX_DEPTH = 100
 SPARE_BYTES = 16 << 20
-EXPANSION = 8
-"""A model may be `EXPANSION` times as large as its file, and `SPARE_BYTES` more: a few arrays are shared, never many."""
+EXPANSION = 32
+"""A model may be `EXPANSION` times as large as its file, and `SPARE_BYTES` more: the trees of a boosted ensemble share
+one random state, and come to 12 times."""
 
 
 class Reader(io.BytesIO):
@@ -36,13 +39,16 @@ class Ledger:
         self.limit = SPARE_BYTES + EXPANSION * size_bytes
         self.kept: list[Any] = []
         self.measures: dict[int, tuple[int, int]] = {}  # bytes, depth
-        self.shared: set[int] = set()  # those that were taken from the memo
+        self.shared: dict[int, Any] = {}  # those that were taken from the memo
         self.unfilled: dict[int, str] = {}  # those that may still get a state, and the global that made them
 
     def measure(self, part: Any) -> tuple[int, int]:
         """Return how many bytes an object stands for, about, and how deep it is."""
-        known = self.measures.get(id(part))
-        return known or (len(part) + 1 if isinstance(part, str | bytes | bytearray) else 8, 0)
+        if id(part) in self.measures:
+            return self.measures[id(part)]
+        if isinstance(part, np.ndarray):
+            return part.nbytes + 8, 0
+        return (len(part) if isinstance(part, str | bytes | bytearray) else 0) + 8, 0
 
     def note(self, whole: Any, parts: Iterable[Any]) -> None:
         """Note an object that has just been made, or filled, from `parts`."""
@@ -74,7 +80,7 @@ def refuse_depth(depth: int) -> None:
         raise Refused(f"nests objects more than {MAX_DEPTH} deep")
 
 
-def refuse_late(made: Any, shared: set[int]) -> None:
+def refuse_late(made: Any, shared: dict[int, Any]) -> None:
     """Raise `Refused` when an object is filled that something else may already hold: its size would change, or it hold itself."""
     if id(made) in shared:
         raise Refused(f"fills a {type(made).__name__} that is in use already")

@@ -195,10 +195,8 @@ def refuse_support_vectors(made: Any, state: State) -> None:
     good = good and is_array(state.get("support_"), "i", rows) and is_array(state.get("_dual_coef_"), "f", classes - 1, rows)
     good = good and (classes == len(state.get("classes_", ())) if classifies else classes == 2)
     good = good and is_array(state.get("_intercept_"), "f", pairs) and rows > 0
-    given = pairs if classifies and state.get("probability") else 0
-    for name in ("_probA", "_probB"):
-        good = good and (is_array(state.get(name), "f", given) or is_array(state.get(name), "f", 0 if not given else pairs))
-    refuse_unless(good, odd)
+    good = good and any(all(is_array(state.get(name), "f", size) for name in ("_probA", "_probB")) for size in (0, pairs))
+    refuse_unless(good and "_impl" not in state, odd)
     good = state.get("kernel") in ("linear", "poly", "rbf", "sigmoid") and state.get("_sparse") is False
     refuse_unless(good, f"holds a {type(made).__name__} with a kernel that is not allowed")
 

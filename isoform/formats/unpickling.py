@@ -141,7 +141,7 @@ class Unpickler(pickle._Unpickler):
 
     def note_shared(self) -> None:
         """Note the object that was just taken from the memo."""
-        self.ledger.shared.add(id(self.stack[-1]))
+        self.ledger.shared[id(self.stack[-1])] = self.stack[-1]
 
 
 class Dispatch(dict[int, Any]):
