@@ -1,16 +1,16 @@
 """What a pickle may name: exact pairs of module and name, reviewed here and nowhere else.
 
-Nothing of this is read from a file, no prefix is matched, and a global stands in one of three tables by what may be done with it:
+No part of it is read from a file, no prefix is matched. A global stands in the table of what may be done with it:
 
 - CLASSES: an object is made without a call of `__init__`, and its attributes are set. Nothing of the class runs but `__setstate__`;
-- CALLS: called, with arguments that isoform/formats/arrays.py or native.py has checked;
+- CALLS: called, with arguments that checks.py has approved;
 - VALUES: only ever handed on, never called by the unpickler.
 
 Here stands what benchmarks/compatibility.py publishes, and nothing besides: what no converter knows is never published.
 
-To add a class of yours: read its `__setstate__`, if it has one, and everything that `predict` and `predict_proba` reach. It belongs here
-when no attribute, whatever its value, makes that run code of another's choice (a callable that is an attribute, a name that is imported,
-`eval`), read or write a file, or index memory in native code. If it does the last, add a check of its state to native.py first.
+To add a class of yours: read its `__setstate__`, if it has one, and all that `predict` and `predict_proba` reach. It belongs here
+when no attribute, whatever its value, makes that run code of another's choice (an attribute that is called, a name that is
+imported, `eval`), read or write a file, or index memory in compiled code. If it does the last, add a check of its state first.
 """
 
 Table = dict[str, tuple[str, ...]]
@@ -21,7 +21,7 @@ CLASSES: Table = {
     "sklearn.compose._column_transformer": ("ColumnTransformer",),
     "sklearn.utils._bunch": ("Bunch",),
     "sklearn.utils._metadata_requests": ("MetadataRequest", "MethodMetadataRequest"),
-    # What stands for an array in joblib's files: attributes, which isoform/formats/joblib.py checks. In pickle's it stands for nothing.
+    # Stands for an array in joblib's files, where joblib.py checks its attributes; in pickle's for nothing.
     "joblib.numpy_pickle": ("NumpyArrayWrapper",),
     # Preprocessing: NumPy, and SciPy's sparse matrices for one-hot codes (native.py checks their columns).
     "sklearn.impute._base": ("SimpleImputer",),
@@ -98,8 +98,9 @@ CALLS: Table = {
     "numpy.random.bit_generator": ("__pyx_unpickle_SeedSequence",),
     # Compiled losses, which hold a number or none.
     "sklearn._loss._loss": (
-        "CyAbsoluteError", "CyExponentialLoss", "CyHalfBinomialLoss", "CyHalfGammaLoss", "CyHalfPoissonLoss", "CyHalfSquaredError",
-        "CyHalfTweedieLoss", "CyHalfTweedieLossIdentity", "CyHuberLoss", "CyPinballLoss", "__pyx_unpickle_CyHalfMultinomialLoss",
+        "CyAbsoluteError", "CyExponentialLoss", "CyHalfBinomialLoss", "CyHalfGammaLoss", "CyHalfPoissonLoss",
+        "CyHalfSquaredError", "CyHalfTweedieLoss", "CyHalfTweedieLossIdentity", "CyHuberLoss", "CyPinballLoss",
+        "__pyx_unpickle_CyHalfMultinomialLoss",
     ),
     # Compiled trees: made empty; native.py checks what they are filled with.
     "sklearn.tree._tree": ("Tree",),

@@ -1,7 +1,8 @@
 """Arrays, numbers and random states in a pickle: what NumPy reads without looking, looked at before.
 
-NumPy believes a pickled dtype about the offsets of its fields and a pickled object array about its length, and then reads wherever
-they point. So dtypes are those of a short list, each exactly as it writes itself, and there must be as many values as the shape says.
+NumPy believes a pickled dtype about the offsets of its fields and a pickled object array about its length, and then reads
+wherever they point. So dtypes are those of a short list, each exactly as it writes itself, and there are as many values as the
+shape says.
 """
 
 import math
@@ -38,13 +39,13 @@ def refuse_dtype(name: Any) -> None:
 def refuse_dtype_state(made: np.dtype[Any], state: Any) -> None:
     """Raise `Refused` when a dtype's fields, offsets, byte order or flags are not those of its name."""
     name = f"{made.kind}{made.itemsize // 4 if made.kind == 'U' else made.itemsize}"
-    expected = (structure(name) or np.dtype(name)).__reduce__()[2]  # type: ignore[index]
+    expected = (structure(name) or np.dtype(name)).__reduce__()[2]
     if not (isinstance(state, tuple) and repr(state) == repr(expected)):
         raise Refused(f"holds a dtype {name} with other fields, offsets or flags than that has")
 
 
 def refuse_shape(shape: Any, dtype: Any, found: int, unit: str) -> None:
-    """Raise `Refused` unless an array of this shape and dtype takes exactly the `found` bytes, or values, that are there."""
+    """Raise `Refused` unless an array of this shape and dtype takes exactly the `found` bytes (or values) there are."""
     refuse_unless(isinstance(dtype, np.dtype), "holds an array of no dtype")
     plain = isinstance(shape, tuple) and len(shape) <= MAX_DIMENSIONS and all(type(n) is int and n >= 0 for n in shape)
     needed = math.prod(shape) * (1 if unit == "values" else dtype.itemsize) if plain else -1
@@ -53,7 +54,7 @@ def refuse_shape(shape: Any, dtype: Any, found: int, unit: str) -> None:
 
 
 def refuse_array_state(made: Any, state: Any) -> None:
-    """Raise `Refused` unless the state of an array is its version, shape, dtype, order, and as many values or bytes as it takes."""
+    """Raise `Refused` unless a state is a version, shape, dtype, order, and as many values or bytes as they take."""
     refuse_unless(isinstance(state, tuple) and len(state) == 5 and state[0] == 1, "holds an array with an odd state")
     _, shape, dtype, fortran, values = state
     refuse_unless(isinstance(fortran, bool) and isinstance(values, list | bytes), "holds an array with an odd state")

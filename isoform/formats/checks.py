@@ -9,12 +9,12 @@ from isoform.formats.arrays import refuse_unless
 
 
 def exactly(*expected: Any) -> Callable[[tuple[Any, ...]], None]:
-    """Return a check for these very arguments; one that is a type stands for a number of it, a text for the class of that name."""
+    """Return a check for these very arguments; a type stands for a number of it, a text for the class of that name."""
 
     def same(found: Any, wanted: Any) -> bool:
         if isinstance(found, type):
-            return found.__name__ == wanted
-        return type(found) is wanted if isinstance(wanted, type) else type(found) is type(wanted) and found == wanted
+            return bool(found.__name__ == wanted)
+        return type(found) is wanted or (type(found) is type(wanted) and bool(found == wanted))
 
     def check(arguments: tuple[Any, ...]) -> None:
         good = len(arguments) == len(expected) and all(map(same, arguments, expected))

@@ -1,6 +1,6 @@
 """joblib: the whole scikit-learn Pipeline, arrays stored raw. Unpickles, by an allowlist and with every step checked.
 
-Written by joblib, read here: `joblib.load` unpacks whatever is compressed, opens companion files and ignores what follows the pickle.
+Written by joblib, read here: `joblib.load` unpacks whatever is compressed, and ignores what follows the pickle.
 """
 
 import io
@@ -32,13 +32,13 @@ def load(data: bytes, config: Config, allow_version_skew: bool = False) -> Pipel
 
 
 class JoblibUnpickler(Unpickler):
-    """Reads an array wherever the pickle holds joblib's wrapper of one: its bytes follow, or a pickle if it is one of objects."""
+    """Reads an array where the pickle holds joblib's wrapper of one: its bytes follow, or a pickle if it holds objects."""
 
     def load_build(self) -> None:
         """Set the state of an object, and put the array that follows in the place of a wrapper."""
         super().load_build()
         if type(self.stack[-1]) is NumpyArrayWrapper:
-            array = self._read_array(vars(self.stack.pop()))
+            array = self._read_array(dict(vars(self.stack.pop())))
             self.ledger.note(array, [])
             self.stack.append(array)
 
@@ -51,7 +51,7 @@ class JoblibUnpickler(Unpickler):
             and wrapper.get("subclass") is np.ndarray
         )
         refuse_unless(good, "holds an array of odd kind")
-        if dtype.hasobject:  # type: ignore[union-attr]
+        if dtype.hasobject:
             inner = Unpickler(self.file, self.ledger, self.allow_version_skew)
             array = inner.load()
             self.skews |= inner.skews
@@ -59,9 +59,9 @@ class JoblibUnpickler(Unpickler):
             return array
         if wrapper.get("numpy_array_alignment_bytes") is not None:
             self.file.read(self.file.read(1)[0])
-        refuse_oversize(shape, dtype, self.file.size - self.file.tell())  # type: ignore[arg-type]
+        refuse_oversize(shape, dtype, self.file.size - self.file.tell())
         array = np.empty(shape, dtype, order)  # type: ignore[call-overload]
-        self.file.readinto(array.reshape(-1, order="A").view(np.uint8))
+        self.file.readinto(array.reshape(-1, order="A").view(np.uint8).data)
         return array
 
 

@@ -1,7 +1,7 @@
-"""What bounds an unpickling: no length reaches beyond the file, nothing is filled after it was used, nothing grows out of proportion.
+"""What bounds an unpickling: no length beyond the file, nothing filled once it is in use, nothing out of proportion to the file.
 
-An object can only be filled before anything else holds it. So its full size and depth are known when it is made, shared parts counted
-as often as they occur, and both are limited before any code walks, hashes, copies or frees it.
+An object can only be filled before anything else holds it. So its full size and depth are known when it is made, shared parts
+counted as often as they occur, and both are limited before any code walks, hashes, copies or frees it.
 """
 
 import io

@@ -1,8 +1,8 @@
 """What scikit-learn's compiled code would read without looking, looked at before: nodes, indices and shapes in a pickle.
 
-An altered child index is a crash, a circle an endless loop, one more column a write beyond an array. Each check belongs to a global of
-isoform/formats/allowlist.py and raises `Refused` for arguments or a state that its class would not write. Objects come in the order of
-the file, parts before wholes, and are never changed after: what was checked stays so.
+An altered child index is a crash, a circle an endless loop, one more column a write beyond an array. Each check belongs to a
+global of isoform/formats/allowlist.py (checks.py says which) and raises `Refused` for arguments or a state that its class would
+not write. Objects come in the order of the file, parts before wholes, and are never changed after: what was checked stays so.
 """
 
 from typing import Any
@@ -11,7 +11,8 @@ import numpy as np
 
 from isoform.formats.arrays import refuse_unless
 
-State = dict[str, Any]
+State = Any
+"""dict of attributes; what they are is the question"""
 
 
 def is_array(found: Any, kinds: str, *shape: int | None) -> bool:
@@ -41,7 +42,8 @@ def refuse_tree_state(made: Any, state: Any) -> None:
     """Raise `Refused` unless the nodes of a `Tree` are a tree over its features."""
     from sklearn.tree._tree import NODE_DTYPE
 
-    nodes = state.get("nodes") if isinstance(state, dict) else None
+    refuse_unless(isinstance(state, dict), "holds a tree without nodes and values")
+    nodes = state.get("nodes")
     good = is_array(nodes, "V", None) and nodes.dtype == NODE_DTYPE and nodes.flags.aligned
     refuse_unless(good and is_array(state.get("values"), "f", len(nodes), None, None), "holds a tree without nodes and values")
     refuse_unless(state.get("node_count") == len(nodes) and is_count(state.get("max_depth")), "holds a tree of another size")
@@ -98,7 +100,7 @@ def refuse_boosting(made: Any, state: State) -> None:
     refuse_unless(all(tree.tree_.value.shape[1:] == (1, 1) for tree in trees.flat), "holds a boosted tree with many answers")
     width = 1
     if isinstance(start, str) and start == "zero":
-        width = state.get("n_trees_per_iteration_")  # type: ignore[assignment]
+        width = state.get("n_trees_per_iteration_")
     elif type(start) is DummyClassifier and vars(start).get("_strategy") == "prior":
         prior = vars(start).get("class_prior_")
         refuse_unless(is_array(prior, "f", None) and len(prior) > 1, "holds an ensemble that begins with no prior")
@@ -128,7 +130,7 @@ def refuse_histogram_boosting(made: Any, state: State) -> None:
     good = all(type(tree) is TreePredictor and "nodes" in vars(tree) for tree in trees) and type(width) is int
     refuse_unless(good and trees, "holds an ensemble whose trees are of other features")
     for tree in trees:
-        refuse_tree_features(tree.nodes["feature_idx"][tree.nodes["is_leaf"] == 0], width)  # type: ignore[arg-type]
+        refuse_tree_features(tree.nodes["feature_idx"][tree.nodes["is_leaf"] == 0], width)
     refuse_unless(state.get("_preprocessor") is None and not state.get("_in_fit"), "holds an ensemble with categories")
 
 
@@ -175,7 +177,7 @@ def refuse_neighbours(made: Any, state: State) -> None:
     good = good and state.get("metric") in ("minkowski", "euclidean", "manhattan") and not state.get("effective_metric_params_")
     refuse_unless(good and state.get("weights") in ("uniform", "distance"), "holds neighbours by a distance that is not allowed")
     if state.get("_fit_method") == "kd_tree":
-        good = type(tree) is KDTree and tree.data.shape == points.shape  # type: ignore[union-attr]
+        good = type(tree) is KDTree and tree.data.shape == points.shape
     else:
         good = state.get("_fit_method") == "brute" and tree is None
     refuse_unless(good, "holds neighbours without the tree of their points")
@@ -189,9 +191,9 @@ def refuse_support_vectors(made: Any, state: State) -> None:
     vectors, counts, width = state.get("support_vectors_"), state.get("_n_support"), state.get("n_features_in_")
     odd = f"holds a {type(made).__name__} whose arrays do not belong together"
     refuse_unless(is_count(width, 1) and is_array(vectors, "f", None, width) and is_array(counts, "i", None), odd)
-    rows, classes, classifies = len(vectors), len(counts), "SVC" in type(made).__name__  # type: ignore[arg-type]
+    rows, classes, classifies = len(vectors), len(counts), "SVC" in type(made).__name__
     pairs = classes * (classes - 1) // 2
-    good = classes > 1 and (counts >= 0).all() and (counts.sum() == rows if classifies else (counts == rows).all())  # type: ignore
+    good = classes > 1 and (counts >= 0).all() and (counts.sum() == rows if classifies else (counts == rows).all())
     good = good and is_array(state.get("support_"), "i", rows) and is_array(state.get("_dual_coef_"), "f", classes - 1, rows)
     good = good and (classes == len(state.get("classes_", ())) if classifies else classes == 2)
     good = good and is_array(state.get("_intercept_"), "f", pairs) and rows > 0
@@ -205,8 +207,8 @@ def refuse_one_hot(made: Any, state: State) -> None:
     """Raise `Refused` unless there is a column for each category, and no two ways to number them."""
     categories, columns = state.get("categories_"), state.get("_n_features_outs")
     good = isinstance(categories, list) and all(isinstance(values, np.ndarray) and values.ndim == 1 for values in categories)
-    good = good and isinstance(columns, list) and columns == [len(values) for values in categories]  # type: ignore[union-attr]
-    good = good and all(values.dtype.kind in "OU" or (np.diff(values) > 0).all() for values in categories)  # type: ignore[union-attr]
+    good = good and isinstance(columns, list) and columns == [len(values) for values in categories]
+    good = good and all(values.dtype.kind in "OU" or (np.diff(values) > 0).all() for values in categories)
     good = good and not state.get("_infrequent_enabled") and state.get("_drop_idx_after_grouping") is None
     refuse_unless(good, "holds one-hot codes with other columns than categories")
 
@@ -214,4 +216,4 @@ def refuse_one_hot(made: Any, state: State) -> None:
 def refuse_steps(made: Any, state: State) -> None:
     """Raise `Refused` unless an isotonic regression has as many values as thresholds."""
     x, y = state.get("X_thresholds_"), state.get("y_thresholds_")
-    refuse_unless(is_array(x, "f", None) and is_array(y, "f", len(x)) and len(x), "holds steps without as many values")  # type: ignore[arg-type]
+    refuse_unless(is_array(x, "f", None) and is_array(y, "f", len(x)) and len(x), "holds steps without as many values")

@@ -126,7 +126,7 @@ def refuse_other_columns(found: Any, config: Config) -> None:
 
 def refuse_mute(found: Pipeline, config: Config) -> None:
     """Raise `Refused` for a Pipeline that has no answer to a row in which everything is missing."""
-    cells: dict[str, list[Any]] = dict.fromkeys(config.numeric, [None]) | dict.fromkeys(config.categorical, [""])
+    cells: dict[str, Any] = {name: [None] for name in config.numeric} | {name: [""] for name in config.categorical}
     row = canonical(cells, config.numeric, config.categorical)
     try:
         answer = infer(found, row, config)

@@ -1,8 +1,8 @@
 """An unpickler that does what isoform/formats/allowlist.py names and checks.py lets pass, and stops before anything else.
 
-It is Python's own (`pickle._Unpickler`, which joblib builds on too), with each step checked just before it is taken. What reads the file
-is what checks it, so there is no second parser that could be led to see another file. For models it is as quick as the one in C: most of
-a model is arrays, and those are copied once in both.
+It is Python's own (`pickle._Unpickler`, which joblib builds on too), with each step checked just before it is taken. What reads
+the file is what checks it, so there is no second parser that could be led to see another file. It costs a model little, whose
+file is mostly arrays.
 """
 
 import pickle
@@ -16,7 +16,7 @@ from sklearn.base import BaseEstimator
 from isoform.errors import Refused
 from isoform.formats import checks
 from isoform.formats.allowlist import CALLS, CLASSES, VALUES, Table
-from isoform.formats.ledger import Ledger, Reader, refuse_cut, refuse_late
+from isoform.formats.ledger import Ledger, Reader, refuse_late
 
 PROTOCOL = 5
 """Pinned: Python's default moves with its version, and the bytes with it."""
@@ -41,6 +41,10 @@ class Global:
 
 class Unpickler(pickle._Unpickler):
     """Reads one pickle from `file`; `load` raises `Refused` for what is not allowed."""
+
+    stack: list[Any]
+    read: Callable[[int], bytes]
+    pop_mark: Callable[[], list[Any]]
 
     def __init__(self, file: Reader, ledger: Ledger, allow_version_skew: bool = False) -> None:
         super().__init__(file)
@@ -83,7 +87,7 @@ class Unpickler(pickle._Unpickler):
     def load_build(self) -> None:
         """Set the state of an object, once and checked."""
         state, made = self.stack.pop(), self.stack[-1]
-        key = self.ledger.unfilled.pop(id(made), None)
+        key = self.ledger.unfilled.pop(id(made), "")
         refuse_late(made, self.ledger.shared)
         refuse_refill(made, key)
         checks.refuse_state(key, made, state)
@@ -91,7 +95,7 @@ class Unpickler(pickle._Unpickler):
             self._settle_version(state)
         self.ledger.note(made, [state])
         self.stack.append(state)
-        super().load_build()
+        pickle._Unpickler.dispatch[pickle.BUILD[0]](self)  # type: ignore[arg-type]
 
     def _settle_version(self, state: dict[str, Any]) -> None:
         version = str(state.get("_sklearn_version", "before 0.18"))
@@ -128,12 +132,8 @@ class Unpickler(pickle._Unpickler):
             container.update(zip(items[::2], items[1::2], strict=True))
 
     def load_bytearray8(self) -> None:
-        """Read bytes, after it is known that there can be as many."""
-        size = int.from_bytes(self.read(8), "little")
-        refuse_cut(size, self.file.size)
-        found = bytearray(size)
-        self.readinto(found)
-        self.stack.append(found)
+        """Read bytes: those that are there, where pickle would make room for as many as are announced."""
+        self.stack.append(bytearray(self.read(int.from_bytes(self.read(8), "little"))))
 
     def note_tuple(self) -> None:
         """Note the tuple that was just made."""
@@ -188,8 +188,8 @@ def refuse_opcode(opcode: int) -> None:
     if opcode not in OPCODES:
         import pickletools
 
-        known = pickletools.code2op.get(chr(opcode))
-        raise Refused(f"holds the instruction {known.name if known else hex(opcode)}, which no pickle of ours needs")
+        name = next((known.name for known in pickletools.opcodes if known.code == chr(opcode)), hex(opcode))
+        raise Refused(f"holds the instruction {name}, which no pickle of ours needs")
 
 
 def refuse_dotted(module: str, name: str) -> None:
@@ -214,9 +214,9 @@ def refuse_use(found: Any, table: Table) -> None:
         raise Refused(f"{'calls' if table is CALLS else 'makes an object of'} {what}, which is not to be used so")
 
 
-def refuse_refill(made: Any, key: str | None) -> None:
+def refuse_refill(made: Any, key: str) -> None:
     """Raise `Refused` when a state is set that is not the first of an object made before."""
-    if key is None:
+    if not key:
         raise Refused(f"sets the state of a {type(made).__name__} that has one, or never gets one")
 
 
