@@ -114,10 +114,18 @@ def refuse_empty(path: Path, data: bytes) -> None:
         raise CheckFailed(path, "is empty", "rebuild it with 'dvc repro'")
 
 
+def refuse_pickle(path: Path, name: str, data: bytes) -> None:
+    """Raise `CheckFailed` for a pickle in the place of a format that holds none; its own reader would not say so."""
+    # A header of safetensors may begin with the same two bytes: it goes on with 0, which no pickle does.
+    if name in ("onnx", "safetensors") and data[:1] == b"\x80" and data[1:2] <= b"\x05" and data[2:3] != b"\0":
+        raise CheckFailed(path, f"is a pickle, not {name}", UNSAFE)
+
+
 def parse_model(path: Path, name: str, data: bytes, config: Config, allow_version_skew: bool = False) -> Any:
     """Parse the verified content of `path` with the reader of format `name`; whatever that raises becomes one line."""
     module = open_format(name)
     refuse_empty(path, data)
+    refuse_pickle(path, name, data)
     options = {"allow_version_skew": allow_version_skew} if FORMATS[name].bound_to else {}
     try:
         return module.load(data, config, **options)

@@ -8,8 +8,8 @@ No part of it is read from a file, no prefix is matched. A global stands in the 
 
 Here stands what benchmarks/compatibility.py publishes, and nothing besides: what no converter knows is never published.
 
-To add a class of yours: read its `__setstate__`, if it has one, and all that `predict` and `predict_proba` reach. It belongs here
-when no attribute, whatever its value, makes that run code of another's choice (an attribute that is called, a name that is
+To add a class of yours: read its `__setstate__`, if it has one, and all that `predict` and `predict_proba` reach. It belongs
+here when no attribute, whatever its value, makes that run code of another's choice (an attribute that is called, a name that is
 imported, `eval`), read or write a file, or index memory in compiled code. If it does the last, add a check of its state first.
 """
 

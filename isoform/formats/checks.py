@@ -98,7 +98,7 @@ STATES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
 """The classes whose attributes reach compiled code that believes them."""
 
 UNFITTED = {"_sklearn_version", "_metadata_request"}
-"""Attributes that an estimator has before `fit`; all others that begin or end with _ come from it. Unfitted ones are prototypes."""
+"""Attributes that an estimator has before `fit`; all others that begin or end with _ come from it."""
 
 
 def refuse_arguments(key: str, arguments: Any) -> None:

@@ -38,11 +38,11 @@ class JoblibUnpickler(Unpickler):
         """Set the state of an object, and put the array that follows in the place of a wrapper."""
         super().load_build()
         if type(self.stack[-1]) is NumpyArrayWrapper:
-            array = self._read_array(dict(vars(self.stack.pop())))
+            array = self._read_array(vars(self.stack.pop()))
             self.ledger.note(array, [])
             self.stack.append(array)
 
-    def _read_array(self, wrapper: dict[str, Any]) -> Any:
+    def _read_array(self, wrapper: Any) -> Any:
         shape, dtype, order = (wrapper.get(name) for name in ("shape", "dtype", "order"))
         good = (
             isinstance(dtype, np.dtype)
@@ -60,7 +60,7 @@ class JoblibUnpickler(Unpickler):
         if wrapper.get("numpy_array_alignment_bytes") is not None:
             self.file.read(self.file.read(1)[0])
         refuse_oversize(shape, dtype, self.file.size - self.file.tell())
-        array = np.empty(shape, dtype, order)  # type: ignore[call-overload]
+        array = np.empty(shape, dtype, order)
         self.file.readinto(array.reshape(-1, order="A").view(np.uint8).data)
         return array
 

@@ -203,7 +203,7 @@ def refuse_global(module: str, name: str) -> None:
     if not any(name in table.get(module, ()) for table in (CLASSES, CALLS, VALUES)):
         raise Refused(
             f"names the global {module[:80]}.{name[:80]}, which is not allowed",
-            "do not load it; if the class is yours, review it and add it to isoform/formats/allowlist.py",
+            "do not load it, or, where the class is yours, review it and add it to isoform/formats/allowlist.py",
         )
 
 

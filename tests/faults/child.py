@@ -148,7 +148,10 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
 def warm(commands: list[list[str]]) -> None:
     """Run commands that succeed, so that whatever they import is there before the forks."""
     from isoform import cli
+    from isoform.formats.allowlist import CALLS, CLASSES, VALUES
 
+    for module in (*CALLS, *CLASSES, *VALUES):
+        importlib.import_module(module)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         for command in commands:
             if cli.main(command):
