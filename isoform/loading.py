@@ -116,8 +116,8 @@ def refuse_empty(path: Path, data: bytes) -> None:
 
 def refuse_pickle(path: Path, name: str, data: bytes) -> None:
     """Raise `CheckFailed` for a pickle in the place of a format that holds none; its own reader would not say so."""
-    # A header of safetensors may begin with the same two bytes: it goes on with 0, which no pickle does.
-    if name in ("onnx", "safetensors") and data[:1] == b"\x80" and data[1:2] <= b"\x05" and data[2:3] != b"\0":
+    # The length of a header of safetensors may begin with the same two bytes; its ninth byte tells them apart.
+    if name in ("onnx", "safetensors") and data[:1] == b"\x80" and data[1:2] <= b"\x05" and data[8:9] != b"{":
         raise CheckFailed(path, f"is a pickle, not {name}", UNSAFE)
 
 

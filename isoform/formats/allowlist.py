@@ -2,7 +2,7 @@
 
 No part of it is read from a file, no prefix is matched. A global stands in the table of what may be done with it:
 
-- CLASSES: an object is made without a call of `__init__`, and its attributes are set. Nothing of the class runs but `__setstate__`;
+- CLASSES: an object is made without `__init__`, and its attributes are set; nothing of the class runs but `__setstate__`;
 - CALLS: called, with arguments that checks.py has approved;
 - VALUES: only ever handed on, never called by the unpickler.
 
