@@ -12,9 +12,9 @@ import numpy as np
 from joblib.numpy_pickle import NumpyArrayWrapper
 from sklearn.pipeline import Pipeline
 
-from isoform.errors import Refused
 from isoform.formats import pickle
 from isoform.formats.arrays import MAX_DIMENSIONS, refuse_unless
+from isoform.formats.ledger import refuse_cut
 from isoform.formats.unpickling import PROTOCOL, Unpickler, dispatch_of
 from isoform.metadata import Config
 
@@ -59,7 +59,9 @@ class JoblibUnpickler(Unpickler):
             return array
         if wrapper.get("numpy_array_alignment_bytes") is not None:
             self.file.read(self.file.read(1)[0])
-        refuse_oversize(shape, dtype, self.file.size - self.file.tell())
+        plain = len(shape) <= MAX_DIMENSIONS and all(type(length) is int and length >= 0 for length in shape)
+        refuse_unless(plain, f"holds an array of shape {str(shape)[:60]}")
+        refuse_cut(math.prod(shape) * dtype.itemsize, self.file.size - self.file.tell())
         array = np.empty(shape, dtype, order)
         self.file.readinto(array.reshape(-1, order="A").view(np.uint8).data)
         return array
@@ -68,10 +70,3 @@ class JoblibUnpickler(Unpickler):
 JoblibUnpickler.dispatch = dispatch_of(JoblibUnpickler)
 
 infer = pickle.infer  # the same object in memory, so the same way to ask it
-
-
-def refuse_oversize(shape: tuple[Any, ...], dtype: Any, left_bytes: int) -> None:
-    """Raise `Refused` unless an array is small enough to be in the rest of the file."""
-    plain = len(shape) <= MAX_DIMENSIONS and all(type(length) is int and length >= 0 for length in shape)
-    if not plain or math.prod(shape) * dtype.itemsize > left_bytes:
-        raise Refused(f"holds an array of shape {str(shape)[:60]} in {left_bytes} bytes")

@@ -193,6 +193,8 @@ class Child:
     def close(self) -> None:
         assert self.process.stdin
         self.process.stdin.close()
+        if self.process.stdout:
+            self.process.stdout.close()
         self.process.wait(timeout=30)
 
 
