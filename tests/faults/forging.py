@@ -1,15 +1,17 @@
 """Bad pickles, made opcode by opcode or from a good Pipeline with one thing altered."""
 
 import pickle
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from builders import CATEGORICAL, NUMERIC, frame
 from harness import Site
+from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
-from sklearn.tree._tree import Tree
 
 from isoform.formats import joblib as joblib_format
 from isoform.formats import pickle as pickle_format
@@ -49,76 +51,61 @@ class Forged:
         return self.reduced
 
 
-def write(site: Site, pipeline: Pipeline) -> bytes:
-    """Return the file of the site's format."""
-    return WRITERS[site.format](pipeline)
+def good(site: Site) -> Pipeline:
+    """Return the good Pipeline, from the pickle file whatever the site's format, by the plain unpickler."""
+    found: Pipeline = pickle.loads((site.folder / "pipeline.pkl").read_bytes())
+    return found
 
 
-def forest(site: Site) -> Pipeline:
-    """Return the good Pipeline of the site, by the plain unpickler."""
-    good: Pipeline = pickle_format.dump and site_pipeline(site)
-    return good
-
-
-def site_pipeline(site: Site) -> Pipeline:
-    """Return the Pipeline of the site's pickle file, which is good whatever the site's format."""
-    return pickle.loads((site.folder / "pipeline.pkl").read_bytes())
-
-
-def forged_tree(tree: Tree, alter: Callable[[dict[str, Any]], None], features: int | None = None) -> Forged:
-    """Return what is pickled as `tree` with a state that `alter` has changed."""
-    made_by, arguments, state = tree.__reduce__()
-    state["nodes"], state["values"] = state["nodes"].copy(), state["values"].copy()
-    alter(state)
-    return Forged(made_by, (features or arguments[0], *arguments[1:]), state)
-
-
-def with_tree(alter: Callable[[dict[str, Any]], None], features: int | None = None) -> Callable[[Site], bytes]:
-    """Return a maker of the good forest with its first tree altered."""
-
-    def make(site: Site) -> bytes:
-        found = forest(site)
-        first = found[-1].estimators_[0]
-        first.tree_ = forged_tree(first.tree_, alter, features)
-        return write(site, found)
-
-    return make
-
-
-def with_nodes(**changes: Callable[[np.ndarray], None]) -> Callable[[Site], bytes]:
-    """Return a maker of the good forest with fields of the nodes of its first tree altered."""
-
-    def alter(state: dict[str, Any]) -> None:
-        for field, change in changes.items():
-            change(state["nodes"][field])
-
-    return with_tree(alter)
+def forged(made: Any, alter: Callable[[Any], Any], *arguments: Any) -> Forged:
+    """Return what is pickled as `made` with a state that `alter` has changed, and other arguments if any are given."""
+    made_by, first, *state = made.__reduce__()
+    changed = alter(state[0])
+    return Forged(made_by, arguments or first, state[0] if changed is None else changed)
 
 
 def with_forest(alter: Callable[[Any], None]) -> Callable[[Site], bytes]:
     """Return a maker of the good Pipeline with its forest altered."""
 
     def make(site: Site) -> bytes:
-        found = forest(site)
+        found = good(site)
         alter(found[-1])
-        return write(site, found)
+        return WRITERS[site.format](found)
 
     return make
 
 
+def with_nodes(**fields: tuple[int, float]) -> Callable[[Site], bytes]:
+    """Return a maker of the good forest with fields of its first tree's nodes set: position and value."""
+
+    def alter(state: dict[str, Any]) -> None:
+        for field, (position, value) in fields.items():
+            state["nodes"][field][position] = value
+
+    return with_tree(alter)
+
+
+def with_tree(alter: Callable[[dict[str, Any]], None]) -> Callable[[Site], bytes]:
+    """Return a maker of the good forest with the state of its first tree altered."""
+
+    def exchange(found: Any) -> None:
+        found.estimators_[0].tree_ = forged(found.estimators_[0].tree_, alter)
+
+    return with_forest(exchange)
+
+
 def with_estimator(estimator: Any, alter: Callable[[Any], None], *, onehot: bool = False) -> Callable[[Site], bytes]:
-    """Return a maker of a Pipeline of the site's columns and classes around another fitted estimator, then altered."""
+    """Return a maker of a Pipeline of the site's columns and classes around another estimator; `alter` gets all of it fitted."""
 
     def make(site: Site) -> bytes:
         table = frame("mixed")
-        columns = forest(site)[0]
-        if onehot:
-            numeric, categorical = estimators.onehot(sparse=False)
-            columns = ColumnTransformer([("numeric", numeric, NUMERIC), ("categorical", categorical, CATEGORICAL)])
-        found = Pipeline([("columns", columns), ("model", estimator())])
-        cells = table[[*NUMERIC, *CATEGORICAL]].astype({name: np.float32 for name in NUMERIC}).astype({name: object for name in CATEGORICAL})
-        found.fit(cells, table["y"].to_numpy())
+        numeric, categorical = estimators.onehot(sparse=False) if onehot else estimators.ordinal()
+        columns = ColumnTransformer([("numeric", numeric, NUMERIC), ("categorical", categorical, CATEGORICAL)])
+        found = Pipeline([("columns", columns), ("model", clone(estimator))])
+        cells = {name: table[name].astype(np.float32 if name in NUMERIC else object) for name in (*NUMERIC, *CATEGORICAL)}
+        with warnings.catch_warnings(action="ignore"):
+            found.fit(pd.DataFrame(cells), table["y"].to_numpy())
         alter(found)
-        return write(site, found)
+        return WRITERS[site.format](found)
 
     return make

@@ -6,18 +6,21 @@ import io
 import lzma
 import pickle
 import pickletools
+import re
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from cases import try_both_ways, try_without_guard
 from forging import (
     START,
     Forged,
-    forest,
+    forged,
     named,
     payload,
     song,
@@ -26,18 +29,14 @@ from forging import (
     with_forest,
     with_nodes,
     with_tree,
-    write,
 )
 from harness import Child, Fault, Outcome, Site, problems
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
 from isoform import metadata
-from isoform.errors import Refused
-from isoform.formats import pickle as pickle_format
-from isoform.formats.ledger import Ledger, Reader
-from isoform.formats.unpickling import Unpickler
 from isoform.integrity import write_atomic
 from isoform.loading import load
 
@@ -109,7 +108,9 @@ def other_inner_version(site: Site) -> bytes:
     return site.good.replace(version, version[:-1] + b"9")
 
 
-def fault(number: int, title: str, make: Callable[[Site], bytes], reason: str, guard: str, *formats: str, **options: Any) -> Iterator[Fault]:
+def fault(
+    number: int, title: str, make: Callable[[Site], bytes], reason: str, guard: str, *formats: str, **options: Any
+) -> Iterator[Fault]:
     """Yield a fault for each format; for joblib and pickle when none is named."""
     for name in formats or ("joblib", "pickle"):
         yield Fault(number=number, title=title, format=name, make=make, reason=reason, guard=guard, **options)
@@ -177,50 +178,92 @@ STREAMS = [
 ]  # fmt: skip
 
 
-def put(position: int, value: float) -> Callable[[np.ndarray], None]:
-    return lambda field: field.__setitem__(position, value)
+def widen(found: Any) -> None:
+    """Let every tree ask for a feature a million beyond the row; only the row's width would tell."""
+
+    def ask(state: dict[str, Any]) -> None:
+        state["nodes"]["feature"][state["nodes"]["left_child"] >= 0] = 1 << 20
+
+    for tree in found.estimators_:
+        width, classes, outputs = tree.tree_.__reduce__()[1]
+        tree.tree_, tree.n_features_in_ = forged(tree.tree_, ask, width + (1 << 20), classes, outputs), width + (1 << 20)
 
 
-def grown(state: dict[str, Any]) -> None:
-    state["node_count"] = 10_000
+def empty(found: Any) -> None:
+    """Leave a tree as it is before it has nodes."""
+    found.estimators_[0].tree_ = Forged(*found.estimators_[0].tree_.__reduce__()[:2])
 
 
-def other_width(found: Any) -> None:
-    first = found.estimators_[0]
-    for tree in found.estimators_[1:]:
-        state = vars(tree)
-        tree.tree_ = Forged(*Forged_args(tree.tree_, 5000))
-        state["n_features_in_"] = 5000
-    assert first.n_features_in_ < 5000
+def grow(state: dict[str, Any]) -> None:
+    state["node_count"] = 1 << 40
 
 
-def Forged_args(tree: Any, features: int) -> tuple[Any, ...]:
-    made_by, arguments, state = tree.__reduce__()
-    return made_by, (features, *arguments[1:]), state
+def two_columns(found: Any) -> None:
+    """Let boosting add up to more columns than there are."""
+    found[-1].estimators_ = np.hstack([found[-1].estimators_] * 50)
 
 
-def asking_for(feature: int) -> Callable[[Any], None]:
+def alter_histogram(**fields: float) -> Callable[[Any], None]:
     def alter(found: Any) -> None:
-        for tree in found.estimators_:
-            made_by, arguments, state = tree.tree_.__reduce__()
-            state["nodes"]["feature"][state["nodes"]["left_child"] >= 0] = feature
-            tree.tree_ = Forged(made_by, (feature + 1, *arguments[1:]), state)
-            tree.n_features_in_ = feature + 1
+        for field, value in fields.items():
+            found[-1]._predictors[0][0].nodes[field][0] = value
 
     return alter
 
 
+def alter_neighbours(found: Any) -> None:
+    found[-1]._tree = forged(found[-1]._tree, lambda state: (state[0], state[1] + (1 << 40), *state[2:]))
+
+
+def mislabel(found: Any) -> None:
+    found[-1]._y = found[-1]._y + (1 << 40)
+
+
+def miscount(found: Any) -> None:
+    """Keep the sum, which is all that scikit-learn compares."""
+    found[-1]._n_support = found[-1]._n_support + np.array([1 << 24, -(1 << 24)], dtype=np.int32)
+
+
+def shift_columns(found: Any) -> None:
+    """Let the second text column write a billion columns to the right of where it should."""
+    encoder = found[0].named_transformers_["categorical"]
+    first, second = encoder._n_features_outs
+    encoder._n_features_outs = [first + (1 << 30), second - (1 << 30)]
+
+
 LINKS, FEATURES = f"{NATIVE}:refuse_tree_links", f"{NATIVE}:refuse_tree_features"
+BOOSTING = GradientBoostingClassifier(n_estimators=3, random_state=0)
+HISTOGRAM = HistGradientBoostingClassifier(max_iter=3, random_state=0)
 FORESTS = [
-    *fault(21, "a node outside the tree", with_nodes(left_child=put(0, 1 << 40)), "with a node outside the tree", LINKS),
-    *fault(21, "a node before the tree", with_nodes(right_child=put(0, -(1 << 30))), "with a node outside the tree", LINKS),
-    *fault(21, "a circle", with_nodes(left_child=put(1, 1), right_child=put(1, 1)), "holds a tree with a circle", LINKS, timeout_s=5.0),
-    *fault(21, "a node of two parents", with_nodes(right_child=put(0, 1)), "with a node of two parents, or none", LINKS),
-    *fault(21, "a feature outside the row", with_nodes(feature=put(0, 1 << 40)), "asks for a feature outside the 6", FEATURES),
-    *fault(21, "a feature before the row", with_nodes(feature=put(0, -(1 << 40))), "asks for a feature outside the 6", FEATURES),
-    *fault(21, "more nodes than there are", with_tree(grown), "holds a tree of another size", f"{NATIVE}:refuse_tree_state"),
-    *fault(21, "a forest of wider trees", with_forest(asking_for(1 << 20)), "holds an ensemble whose trees are of other features",
-           f"{NATIVE}:refuse_mixed_trees"),
+    *fault(21, "a node outside the tree", with_nodes(left_child=(0, 1 << 40)), "with a node outside the tree", LINKS),
+    *fault(21, "a node before the tree", with_nodes(right_child=(0, -(1 << 30))), "with a node outside the tree", LINKS),
+    *fault(21, "a circle", with_nodes(left_child=(1, 1), right_child=(1, 1)), "holds a tree with a circle", LINKS, timeout_s=5.0),
+    *fault(21, "a node of two parents", with_nodes(right_child=(0, 1)), "with a node of two parents, or none", LINKS),
+    *fault(21, "a feature outside the row", with_nodes(feature=(0, 1 << 40)), "asks for a feature outside the 6", FEATURES),
+    *fault(21, "a feature before the row", with_nodes(feature=(0, -(1 << 40))), "asks for a feature outside the 6", FEATURES),
+    *fault(21, "more nodes than there are", with_tree(grow), "holds a tree of another size", f"{NATIVE}:refuse_tree_state"),
+    *fault(21, "a tree without nodes", with_forest(empty), "an estimator whose tree is of other", f"{NATIVE}:refuse_decision_tree"),
+    *fault(21, "a forest of wider trees", with_forest(widen), "an ensemble whose trees are of other", f"{NATIVE}:refuse_forest"),
+    *fault(21, "a method replaced", with_forest(lambda forest: setattr(forest, "_validate_X_predict", np.float32)),
+           "sets the attribute _validate_X_predict of a RandomForestClassifier", f"{CHECKS}:refuse_shadow"),
+    *fault(21, "5000 threads", with_forest(lambda forest: setattr(forest, "n_jobs", 5000)), "asks for 5000 threads",
+           f"{CHECKS}:refuse_threads"),
+    *fault(21, "boosting with columns beyond the answer", with_estimator(BOOSTING, two_columns),
+           "another number of answers than of trees an iteration", f"{NATIVE}:refuse_boosting"),
+    *fault(21, "a histogram tree's node outside the tree", with_estimator(HISTOGRAM, alter_histogram(left=1 << 30)),
+           "with a node outside the tree", LINKS),
+    *fault(21, "a histogram tree's feature outside the row", with_estimator(HISTOGRAM, alter_histogram(feature_idx=1 << 40)),
+           "asks for a feature outside the 6", FEATURES),
+    *fault(21, "a histogram tree's set outside the sets", with_estimator(HISTOGRAM, alter_histogram(is_categorical=1, bitset_idx=1 << 30)),
+           "holds a tree that splits at categories", f"{NATIVE}:refuse_histogram_tree"),
+    *fault(21, "a neighbour outside the points", with_estimator(KNeighborsClassifier(), alter_neighbours),
+           "is not the tree of its points", f"{NATIVE}:refuse_neighbour_tree"),
+    *fault(21, "a neighbour's label outside the classes", with_estimator(KNeighborsClassifier(algorithm="brute"), mislabel),
+           "points and labels do not belong together", f"{NATIVE}:refuse_neighbours"),
+    *fault(21, "support vectors miscounted", with_estimator(SVC(probability=True, random_state=0), miscount),
+           "holds a SVC whose arrays do not belong together", f"{NATIVE}:refuse_support_vectors"),
+    *fault(21, "one-hot codes outside the columns", with_estimator(LogisticRegression(), shift_columns, onehot=True),
+           "holds one-hot codes with other columns than categories", f"{NATIVE}:refuse_one_hot"),
 ]  # fmt: skip
 
 
@@ -232,3 +275,39 @@ def test_it_is_held(fault: Fault, child: Child, make_site: Callable[[str], Site]
 @pytest.mark.parametrize("fault", [*STREAMS, *FORESTS], ids=str)
 def test_it_is_not_held_without_its_guard(fault: Fault, child: Child, make_site: Callable[[str], Site]) -> None:
     try_without_guard(fault, child, make_site(fault.format))
+
+
+@pytest.mark.parametrize("name", ["joblib", "pickle"])
+def test_a_model_recorded_with_another_scikit_learn_is_an_error(
+    name: str, child: Child, make_site: Callable[[str], Site], record: Record
+) -> None:
+    site = make_site(name)
+    document = metadata.read(site.folder)
+    document.environment["scikit-learn"] = "1.2.3"
+    write_atomic(site.folder / "metadata.json", metadata.to_json(document))
+    reason = r"metadata\.json records scikit-learn 1\.2\.3, \S+ is installed"
+    outcome = child.attempt(site.root, site.command)
+    assert not list(problems(outcome, reason, site.path.name))
+    assert list(problems(child.attempt(site.root, site.command, without="isoform.loading:refuse_version_skew"), reason))
+    record(22, "another scikit-learn recorded", name, "b", outcome)
+
+
+@pytest.mark.parametrize("name", ["joblib", "pickle"])
+def test_another_scikit_learn_inside_is_a_warning_where_that_is_allowed(
+    name: str, make_site: Callable[[str], Site], caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site(name)
+    site.replace(other_inner_version(site))
+    site.vouch()
+    filters = list(warnings.filters)
+    found = load(site.folder, format=name, trust_pickle=True, allow_version_skew=True)
+    assert np.isfinite(found.predict_proba(pd.read_csv(site.rows, keep_default_na=False).to_dict("list"))).all()
+    assert re.fullmatch(r"warning: it holds estimators of scikit-learn \S+9, and \S+ is installed", caplog.messages[0])
+    assert len(caplog.messages) == 1
+    assert warnings.filters == filters
+
+
+def test_the_canary_sings_for_the_plain_unpickler(make_site: Callable[[str], Site]) -> None:
+    site = make_site("pickle")
+    pickle.loads(stream(payload)(site))
+    assert site.canary.read_text() == "sung\n"
