@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from sklearn.base import BaseEstimator
+
 from isoform.errors import Refused
 from isoform.formats import arrays, native
 from isoform.formats.arrays import refuse_unless
@@ -119,7 +121,8 @@ def refuse_state(key: str, made: Any, state: Any) -> None:
     refuse_unless(type(state) is dict and all(type(name) is str and name for name in state), f"sets an odd state of a {key}")
     refuse_shadow(made, state)
     refuse_threads(state)
-    if key in STATES and any(name[0] == "_" or name[-1] == "_" for name in state.keys() - UNFITTED):
+    fitted = any(name[0] == "_" or name[-1] == "_" for name in state.keys() - UNFITTED)
+    if key in STATES and (fitted or not isinstance(made, BaseEstimator)):
         STATES[key](made, state)
 
 

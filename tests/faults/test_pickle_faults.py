@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import sklearn
 from cases import try_both_ways, try_without_guard
@@ -36,7 +35,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-from isoform import metadata
+from isoform import metadata, tables
 from isoform.integrity import write_atomic
 from isoform.loading import load
 
@@ -301,7 +300,7 @@ def test_another_scikit_learn_inside_is_a_warning_where_that_is_allowed(
     site.vouch()
     filters = list(warnings.filters)
     found = load(site.folder, format=name, trust_pickle=True, allow_version_skew=True)
-    assert np.isfinite(found.predict_proba(pd.read_csv(site.rows, keep_default_na=False).to_dict("list"))).all()
+    assert np.isfinite(found.predict_proba(tables.read(site.rows, found.config.numeric, found.config.categorical))).all()
     assert re.fullmatch(r"warning: it holds estimators of scikit-learn \S+9, and \S+ is installed", caplog.messages[0])
     assert len(caplog.messages) == 1
     assert warnings.filters == filters
