@@ -1,72 +1,26 @@
-"""joblib: the whole scikit-learn Pipeline, arrays stored raw. Unpickles, by an allowlist and with every step checked.
-
-Written by joblib, read here: `joblib.load` unpacks whatever is compressed, and ignores what follows the pickle.
-"""
+"""joblib: the whole scikit-learn Pipeline, arrays stored raw. Unpickles, by an allowlist and with every step checked."""
 
 import io
-import math
-from typing import Any
 
 import joblib
-import numpy as np
-from joblib.numpy_pickle import NumpyArrayWrapper
 from sklearn.pipeline import Pipeline
 
 from isoform.formats import pickle
-from isoform.formats.arrays import MAX_DIMENSIONS, refuse_unless
-from isoform.formats.ledger import refuse_cut
-from isoform.formats.unpickling import PROTOCOL, Unpickler, dispatch_of
 from isoform.metadata import Config
 
 
 def dump(model: Pipeline) -> bytes:
     """Serialise a fitted Pipeline, uncompressed."""
     buffer = io.BytesIO()
-    joblib.dump(model, buffer, protocol=PROTOCOL)
+    joblib.dump(model, buffer, protocol=pickle.PROTOCOL)
     return buffer.getvalue()
 
 
 def load(data: bytes, config: Config, allow_version_skew: bool = False) -> Pipeline:
     """Unpickle the Pipeline that `config` describes, or raise `Refused`."""
-    return pickle.read(data, config, allow_version_skew, JoblibUnpickler)
+    from isoform.formats import joblib_unpickling, policy
 
+    return policy.read(data, config, allow_version_skew, joblib_unpickling.JoblibUnpickler)
 
-class JoblibUnpickler(Unpickler):
-    """Reads an array where the pickle holds joblib's wrapper of one: its bytes follow, or a pickle if it holds objects."""
-
-    def load_build(self) -> None:
-        """Set the state of an object, and put the array that follows in the place of a wrapper."""
-        super().load_build()
-        if type(self.stack[-1]) is NumpyArrayWrapper:
-            array = self._read_array(vars(self.stack.pop()))
-            self.ledger.note(array, [])
-            self.stack.append(array)
-
-    def _read_array(self, wrapper: Any) -> Any:
-        shape, dtype, order = (wrapper.get(name) for name in ("shape", "dtype", "order"))
-        good = (
-            isinstance(dtype, np.dtype)
-            and isinstance(shape, tuple)
-            and order in ("C", "F")
-            and wrapper.get("subclass") is np.ndarray
-        )
-        refuse_unless(good, "holds an array of odd kind")
-        if dtype.hasobject:
-            inner = Unpickler(self.file, self.ledger, self.allow_version_skew)
-            array = inner.load()
-            self.skews |= inner.skews
-            refuse_unless(isinstance(array, np.ndarray) and array.dtype == dtype, "holds an array of odd kind")
-            return array
-        if wrapper.get("numpy_array_alignment_bytes") is not None:
-            self.file.read(self.file.read(1)[0])
-        plain = len(shape) <= MAX_DIMENSIONS and all(type(length) is int and length >= 0 for length in shape)
-        refuse_unless(plain, f"holds an array of shape {str(shape)[:60]}")
-        refuse_cut(math.prod(shape) * dtype.itemsize, self.file.size - self.file.tell())
-        array = np.empty(shape, dtype, order)
-        self.file.readinto(array.reshape(-1, order="A").view(np.uint8).data)
-        return array
-
-
-JoblibUnpickler.dispatch = dispatch_of(JoblibUnpickler)
 
 infer = pickle.infer  # the same object in memory, so the same way to ask it

@@ -17,9 +17,8 @@ from isoform.errors import Refused
 from isoform.formats import checks
 from isoform.formats.allowlist import CALLS, CLASSES, VALUES, Table
 from isoform.formats.ledger import Ledger, Reader, refuse_late
+from isoform.formats.pickle import PROTOCOL
 
-PROTOCOL = 5
-"""Pinned: Python's default moves with its version, and the bytes with it."""
 OPCODES = frozenset(
     b"\x80\x95."  # PROTO FRAME STOP
     b"N\x88\x89KMJ\x8aG"  # NONE NEWTRUE NEWFALSE BININT1 BININT2 BININT LONG1 BINFLOAT

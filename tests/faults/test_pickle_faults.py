@@ -40,8 +40,8 @@ from isoform.integrity import write_atomic
 from isoform.loading import load
 
 Record = Callable[[int, str, str, str, Outcome], None]
-UNPICKLING, LEDGER, NATIVE, ARRAYS, CHECKS, PICKLE = (
-    f"isoform.formats.{name}" for name in ("unpickling", "ledger", "native", "arrays", "checks", "pickle")
+UNPICKLING, LEDGER, NATIVE, ARRAYS, CHECKS, POLICY = (
+    f"isoform.formats.{name}" for name in ("unpickling", "ledger", "native", "arrays", "checks", "policy")
 )
 
 
@@ -119,7 +119,7 @@ def call(module: str, name: str) -> Callable[[Site], bytes]:
     return stream(lambda site: payload(site, module, name))
 
 
-GLOBAL, OPCODE, COMPRESSED = f"{UNPICKLING}:refuse_global", f"{UNPICKLING}:refuse_opcode", f"{PICKLE}:refuse_compressed"
+GLOBAL, OPCODE, COMPRESSED = f"{UNPICKLING}:refuse_global", f"{UNPICKLING}:refuse_opcode", f"{POLICY}:refuse_compressed"
 STREAMS = [
     *fault(1, "REDUCE of os.system", call("posix", "system"), r"names the global posix\.system, which is not allowed", GLOBAL),
     *fault(1, "REDUCE of exec", call("builtins", "exec"), r"names the global builtins\.exec,", GLOBAL),
@@ -134,10 +134,10 @@ STREAMS = [
     *fault(3, "NEWOBJ_EX", stream(lambda s: named("sklearn.pipeline", "Pipeline") + b")}\x92"), "instruction NEWOBJ_EX,", OPCODE),
     *fault(3, "a class is called", stream(lambda s: named("sklearn.pipeline", "Pipeline") + b"]\x85R"),
            "calls the global sklearn.pipeline.Pipeline, which is not to be used so", f"{UNPICKLING}:refuse_use"),
-    *fault(4, "protocol 0", lambda s: b"cposix\nsystem\n(S\"" + song(s).encode() + b'"\ntR.', r"begins with b'cposix", f"{PICKLE}:refuse_other_start"),
-    *fault(4, "protocol 2", lambda s: b"\x80\x02cposix\nsystem\n" + text(song(s)) + b"\x85R.", r"begins with b'\\x80\\x02c", f"{PICKLE}:refuse_other_start"),
+    *fault(4, "protocol 0", lambda s: b"cposix\nsystem\n(S\"" + song(s).encode() + b'"\ntR.', r"begins with b'cposix", f"{POLICY}:refuse_other_start"),
+    *fault(4, "protocol 2", lambda s: b"\x80\x02cposix\nsystem\n" + text(song(s)) + b"\x85R.", r"begins with b'\\x80\\x02c", f"{POLICY}:refuse_other_start"),
     *fault(5, "dotted name", call("joblib.numpy_pickle", "os.system"), r"the attribute path 'os\.system'", f"{UNPICKLING}:refuse_dotted"),
-    *fault(6, "a second stacked pickle", lambda s: s.good + START + payload(s) + b".", "holds a second pickle", f"{PICKLE}:refuse_second"),
+    *fault(6, "a second stacked pickle", lambda s: s.good + START + payload(s) + b".", "holds a second pickle", f"{POLICY}:refuse_second"),
     *fault(7, "payload, then truncation", lambda s: START + payload(s, "os", "popen"), r"names the global os\.popen,", GLOBAL),
     *fault(7, "truncation", lambda s: s.good[: len(s.good) // 2], r"is cut off, or lies about a length", f"{LEDGER}:refuse_cut"),
     *fault(7, "a length of a terabyte", stream(lambda s: b"\x96" + (1 << 40).to_bytes(8, "little")), "1099511627776 bytes should follow",
@@ -166,12 +166,12 @@ STREAMS = [
     *fault(15, "lz4 wrapper", lambda s: lz4(s.good), r"is compressed \(lz4\)", COMPRESSED),
     *fault(16, "gz in gz", lambda s: gzip.compress(gzip.compress(s.good, mtime=0), mtime=0), r"is compressed \(gzip\)", COMPRESSED),
     *fault(17, "decompression bomb", bomb, r"is compressed \(gzip\)", COMPRESSED, "joblib"),
-    *fault(18, "joblib's legacy ZF", old_joblib, "joblib's old format ZF", f"{PICKLE}:refuse_legacy", "joblib"),
+    *fault(18, "joblib's legacy ZF", old_joblib, "joblib's old format ZF", f"{POLICY}:refuse_legacy", "joblib"),
     *fault(18, "joblib's companion files", stream(lambda s: named("joblib.numpy_pickle_compat", "NDArrayWrapper") + b")\x81"),
            r"names the global joblib\.numpy_pickle_compat\.NDArrayWrapper,", GLOBAL, "joblib"),
     *fault(19, "a pickle renamed", stream(payload), "is a pickle, not onnx", "isoform.loading:refuse_pickle", "onnx"),
     *fault(19, "a pickle renamed", stream(payload), "is a pickle, not safetensors", "isoform.loading:refuse_pickle", "safetensors"),
-    *fault(20, "trailing bytes", lambda s: s.good + bytes(16), "holds 16 bytes after its end", f"{PICKLE}:refuse_rest"),
+    *fault(20, "trailing bytes", lambda s: s.good + bytes(16), "holds 16 bytes after its end", f"{POLICY}:refuse_rest"),
     *fault(22, "another scikit-learn inside", other_inner_version, r"holds an estimator of scikit-learn \d+\.\d+\.9,",
            f"{UNPICKLING}:refuse_other_version"),
 ]  # fmt: skip
