@@ -6,6 +6,7 @@ import json
 import pickle
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def test_code_runs_only_when_it_is_asked_for_and_hashed_and_no_allowlist_stands_
 @pytest.mark.parametrize(("model", "name"), UNPICKLING)
 def test_a_pickle_of_something_else_is_one_line(model: str, name: str, workspace: Workspace) -> None:
     content = {"model": "of another kind"}
-    dump = open_format("full_model").dump if name == "full_model" else pickle.dumps
+    dump = open_format("full_model").dump if name == "full_model" else partial(pickle.dumps, protocol=5)
     workspace.replace(model, name, dump(content))
     with pytest.raises(IsoformError, match=rf"{name} cannot read it|holds a dict, not a Pipeline"):
         load(workspace.folder(model), format=name, trust_pickle=True)
@@ -150,7 +151,7 @@ def test_a_pickle_of_something_else_is_one_line(model: str, name: str, workspace
 def test_code_does_not_run_before_the_hash_is_compared(model: str, name: str, workspace: Workspace, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     workspace.file(model, name).write_bytes(canary_bytes(name, canary))
-    with pytest.raises(CheckFailed, match="sha256 is"):
+    with pytest.raises(CheckFailed, match=r"sha256 is|holds \d+ bytes"):
         load(workspace.folder(model), format=name, trust_pickle=True)
     assert not canary.exists()
 
@@ -188,7 +189,7 @@ def test_a_file_that_is_no_model_is_one_line_even_when_its_hash_is_right(model: 
         whole[: len(whole) // 2],
     ):
         workspace.replace(model, name, data)
-        with pytest.raises(BadInput, match="cannot read it") as caught:
+        with pytest.raises(IsoformError) as caught:
             load(workspace.folder(model), format=name, trust_pickle=True)
         assert str(caught.value).startswith(str(workspace.file(model, name)))
         assert len(str(caught.value)) < 1000

@@ -2,13 +2,13 @@
 
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from builders import CATEGORICAL, NUMERIC, frame
-from harness import Site
+from harness import Fault, Site
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
@@ -39,6 +39,14 @@ def song(site: Site) -> str:
 def payload(site: Site, module: str = "posix", name: str = "system") -> bytes:
     """Return the opcodes of a call that has the canary sing, by a function that takes a command."""
     return named(module, name) + text(song(site)) + b"\x85R"
+
+
+def fault(
+    number: int, title: str, make: Callable[[Site], bytes], reason: str, guard: str, *formats: str, **options: Any
+) -> Iterator[Fault]:
+    """Yield a fault for each format; for joblib and pickle when none is named."""
+    for name in formats or ("joblib", "pickle"):
+        yield Fault(number=number, title=title, format=name, make=make, reason=reason, guard=guard, **options)
 
 
 class Forged:
