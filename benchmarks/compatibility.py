@@ -50,7 +50,10 @@ in standard deviations of the target; joblib and pickle agree to the last bit. A
 far, and the last column why. One that is *blocked by parity* has a converter that answers otherwise: always, or only at
 places where the estimator's answer jumps and a last bit of float32 decides. Sizes are in bytes.
 """
-PUBLISHED, BLOCKED, REFUSED, UNFIT = "published", "blocked by parity", "without a converter", "not fitted"
+PUBLISHED, BLOCKED, UNLISTED = "published", "blocked by parity", "blocked: its pickle is not allowlisted"
+REFUSED, UNFIT = "without a converter", "not fitted"
+
+OUTCOMES = (PUBLISHED, BLOCKED, UNLISTED, REFUSED, UNFIT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +81,10 @@ def attempt(case: Case, jobs: int) -> Result:
         pipeline = estimators.fit(NAME, estimators.build(NAME, model, schema, SEED), *train, jobs)
         files |= {name: open_format(name).dump(pipeline) for name in ("joblib", "pickle")}
         outcome = REFUSED
-        files["onnx"] = open_format("onnx").dump(export_onnx.export_sklearn(files["joblib"], config, onnx_params))
-        outcome = BLOCKED
+        files["onnx"] = open_format("onnx").dump(export_onnx.export_sklearn(pipeline, config, onnx_params))
+        outcome = UNLISTED
         natives = validate.reload("sklearn", Path(), files, config)
+        outcome = BLOCKED
         _, _, parities = validate.validate(natives, test[0], config, EVALUATION, SEED, "joblib", schema.target_scale)
         outcome, difference = PUBLISHED, parities["onnx"].max_difference
     except Exception as error:
@@ -167,7 +171,7 @@ def render(measured: Sequence[tuple[Case, Result]]) -> str:
     for section, group in groupby(measured, key=lambda pair: pair[0].section):
         rows = list(group)
         counts = Counter(result.outcome for _, result in rows)
-        summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in (PUBLISHED, BLOCKED, REFUSED, UNFIT) if counts[outcome])
+        summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
         lines += ["", f"## {section}", "", f"{len(rows)}: {summary}.", ""]
         lines += ["| estimator | preprocessing | converts | difference | model.onnx | joblib | why not |"]
         lines += ["|---|---|---|--:|--:|--:|---|", *(row(case, result) for case, result in rows)]
@@ -183,7 +187,7 @@ def row(case: Case, result: Result) -> str:
     """Return one line of a table."""
     converts = {UNFIT: "–", REFUSED: "no"}.get(result.outcome, "yes")
     difference = "–" if result.difference is None else f"{result.difference:.1e}"
-    difference = "blocked" if result.outcome == BLOCKED else difference
+    difference = "blocked" if result.outcome in (BLOCKED, UNLISTED) else difference
     sizes = [f"{result.size_bytes[name]:,}" if name in result.size_bytes else "–" for name in ("onnx", "joblib")]
     cells = [case.name, case.entry["preprocessing"], converts, difference, *sizes, result.reason.replace("|", "\\|")]
     return f"| {' | '.join(cells)} |"

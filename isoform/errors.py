@@ -39,7 +39,14 @@ class CheckFailed(IsoformError):
 
 
 class Refused(Exception):
-    """A format's policy says no to a file, whose path its module does not know; the message is the reason."""
+    """A format's policy says no to a file, whose path its module does not know; the message is the reason.
+
+    `action` says what to do when it is something else than to rebuild the file.
+    """
+
+    def __init__(self, reason: str, action: str = "") -> None:
+        self.action = action
+        super().__init__(reason)
 
 
 def first_line(error: BaseException) -> str:

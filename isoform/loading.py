@@ -141,17 +141,25 @@ def refuse_empty(path: Path, data: bytes) -> None:
         raise CheckFailed(path, "is empty", "rebuild it with 'dvc repro'")
 
 
+def refuse_pickle(path: Path, name: str, data: bytes) -> None:
+    """Raise `CheckFailed` for a pickle in the place of a format that holds none; its own reader would not say so."""
+    # The length of a header of safetensors may begin with the same two bytes; its ninth byte tells them apart.
+    if name in ("onnx", "safetensors") and data[:1] == b"\x80" and data[1:2] <= b"\x05" and data[8:9] != b"{":
+        raise CheckFailed(path, f"is a pickle, not {name}", UNSAFE)
+
+
 def parse_model(path: Path, name: str, data: bytes, config: Config, allow_version_skew: bool = False) -> Any:
     """Parse the verified content of `path` with the reader of format `name`; whatever that raises becomes one line."""
     module = open_format(name)
     refuse_empty(path, data)
+    refuse_pickle(path, name, data)
     options = {"allow_version_skew": allow_version_skew} if FORMATS[name].bound_to else {}
     try:
         return module.load(data, config, **options)
     except IsoformError:
         raise
     except Refused as refusal:
-        raise CheckFailed(path, str(refusal), UNSAFE) from refusal
+        raise CheckFailed(path, str(refusal), refusal.action or UNSAFE) from refusal
     except Exception as error:  # the readers share no base class; the cause is kept for --debug
         reason = f"{name} cannot read it ({type(error).__name__}: {str(error)[:200]})"
         raise BadInput(path, reason, "rebuild it with 'dvc repro'") from error

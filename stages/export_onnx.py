@@ -5,31 +5,30 @@ Writes  model.onnx and its hash, export.sha256, beside it
 Run     python -m stages.export_onnx sklearn pipeline_rf
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from onnx import ModelProto
 
 from isoform.formats import FORMATS
 from isoform.formats import onnx as onnx_format
+from isoform.loading import parse_model
 from isoform.metadata import Config
 from pipeline import configs, datasets, layout, params, records
 from stages import run
 
 
-def export_sklearn(data: bytes, config: Config, onnx_params: params.Onnx) -> ModelProto:
-    """Return the ONNX model of the Pipeline in joblib's bytes."""
-    from isoform.formats import joblib
+def export_sklearn(native: Any, config: Config, onnx_params: params.Onnx) -> ModelProto:
+    """Return the ONNX model of a Pipeline."""
     from pipeline import onnx_sklearn
 
-    return onnx_sklearn.export(joblib.load(data, config), config, onnx_params)
+    return onnx_sklearn.export(native, config, onnx_params)
 
 
-def export_torch(data: bytes, config: Config, onnx_params: params.Onnx) -> ModelProto:
-    """Return the ONNX model of the network in a state_dict's bytes."""
-    from isoform.formats import state_dict
+def export_torch(native: Any, config: Config, onnx_params: params.Onnx) -> ModelProto:
+    """Return the ONNX model of a network."""
     from pipeline import onnx_torch
 
-    return onnx_torch.export(state_dict.load(data, config), config, onnx_params)
+    return onnx_torch.export(native, config, onnx_params)
 
 
 def main(kind: Literal["sklearn", "torch"], name: str) -> None:
@@ -39,8 +38,9 @@ def main(kind: Literal["sklearn", "torch"], name: str) -> None:
     config = configs.describe(name, model, datasets.read_schema())
     folder = layout.version_dir(name, model.version)
     source, export = {"sklearn": ("joblib", export_sklearn), "torch": ("state_dict", export_torch)}[kind]
-    exported = export(records.read(folder, "train", FORMATS[source].filename), config, settings.onnx)
-    records.write(folder, "export", {FORMATS["onnx"].filename: onnx_format.dump(exported)})
+    path = folder / FORMATS[source].filename
+    native = parse_model(path, source, records.read(folder, "train", path.name), config)
+    records.write(folder, "export", {FORMATS["onnx"].filename: onnx_format.dump(export(native, config, settings.onnx))})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""joblib: the whole scikit-learn Pipeline, arrays stored raw. Unpickles: load only what you trust."""
+"""joblib: the whole scikit-learn Pipeline, arrays stored raw. Unpickles, by an allowlist and with every step checked."""
 
 import io
 
@@ -17,8 +17,10 @@ def dump(model: Pipeline) -> bytes:
 
 
 def load(data: bytes, config: Config, allow_version_skew: bool = False) -> Pipeline:
-    """Unpickle a Pipeline: runs whatever code `data` names."""
-    return pickle.expect_pipeline(joblib.load(io.BytesIO(data)))
+    """Unpickle the Pipeline that `config` describes, or raise `Refused`."""
+    from isoform.formats import joblib_unpickling, policy
+
+    return policy.read(data, config, allow_version_skew, joblib_unpickling.JoblibUnpickler)
 
 
 infer = pickle.infer  # the same object in memory, so the same way to ask it

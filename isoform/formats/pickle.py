@@ -1,4 +1,4 @@
-"""pickle: the whole scikit-learn Pipeline in one stream. Unpickles: load only what you trust."""
+"""pickle: the whole scikit-learn Pipeline in one stream. Unpickles, by an allowlist and with every step checked."""
 
 from __future__ import annotations
 
@@ -25,15 +25,10 @@ def dump(model: Pipeline) -> bytes:
 
 
 def load(data: bytes, config: Config, allow_version_skew: bool = False) -> Pipeline:
-    """Unpickle a Pipeline: runs whatever code `data` names."""
-    return expect_pipeline(pickle.loads(data))
+    """Unpickle the Pipeline that `config` describes, or raise `Refused`."""
+    from isoform.formats import policy, unpickling
 
-
-def expect_pipeline(found: object) -> Pipeline:
-    """Return `found`, or raise `TypeError` when it is something else than a Pipeline."""
-    if not isinstance(found, Pipeline):
-        raise TypeError(f"it holds a {type(found).__name__}, not a Pipeline")
-    return found
+    return policy.read(data, config, allow_version_skew, unpickling.Unpickler)
 
 
 def infer(native: Pipeline, columns: Columns, config: Config) -> np.ndarray:

@@ -87,8 +87,13 @@ def take_out(guard: str) -> None:
     owner: Any = importlib.import_module(module_name)
     for attribute in owners:
         owner = getattr(owner, attribute)
-    getattr(owner, last)  # a guard that is not there guards nothing
-    setattr(owner, last, ast.literal_eval(value) if value else lambda *arguments, **options: None)
+    guard_itself = getattr(owner, last)  # a guard that is not there guards nothing
+    replacement = ast.literal_eval(value) if value else lambda *arguments, **options: None
+    setattr(owner, last, replacement)
+    if not value:  # wherever it was imported to, or stands in a table
+        tables = [vars(module) for key, module in sys.modules.items() if key.startswith("isoform.")]
+        for table in [*tables, *(inner for outer in tables for inner in outer.values() if type(inner) is dict)]:
+            table.update({key: replacement for key, found in table.items() if found is guard_itself})
 
 
 def program(command: list[str]) -> Callable[[], int]:
@@ -172,7 +177,10 @@ def warm(commands: list[list[str]]) -> None:
         if command[0] == "-m":  # the stages first: they set what numpy and torch read when they are loaded
             importlib.import_module(command[1])
     from isoform import cli
+    from isoform.formats.allowlist import CALLS, CLASSES, VALUES
 
+    for module in (*CALLS, *CLASSES, *VALUES):
+        importlib.import_module(module)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         for command in commands:
             if command[0] != "-m" and cli.main(command):

@@ -1,0 +1,109 @@
+"""Arrays, numbers and random states in a pickle: what NumPy reads without looking, looked at before.
+
+NumPy believes a pickled dtype about the offsets of its fields and a pickled object array about its length, and then reads
+wherever they point. So dtypes are those of a short list, each exactly as it writes itself, and there are as many values as the
+shape says.
+"""
+
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+from isoform.errors import Refused
+
+PLAIN = frozenset(["b1", "u1", "i4", "u4", "i8", "u8", "f4", "f8", "O8"])
+MAX_DIMENSIONS = 8
+
+
+def structure(name: str) -> np.dtype[Any] | None:
+    """Return the record of a tree's node that is written as `name`."""
+    if not name.startswith("V"):
+        return None
+    from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
+    from sklearn.neighbors import KDTree
+    from sklearn.tree._tree import NODE_DTYPE
+
+    neighbour = KDTree(np.zeros((1, 1))).__getstate__()[2].dtype
+    return next((dtype for dtype in (NODE_DTYPE, PREDICTOR_RECORD_DTYPE, neighbour) if name == f"V{dtype.itemsize}"), None)
+
+
+def refuse_dtype(name: Any) -> None:
+    """Raise `Refused` for a dtype that no model of ours has; `name` is as in `np.dtype(name)`."""
+    known = isinstance(name, str) and (name in PLAIN or re.fullmatch("U[1-9][0-9]{0,4}", name) or structure(name))
+    if not known:
+        raise Refused(f"holds an array of dtype {str(name)[:20]!r}, which is not allowed")
+
+
+def refuse_dtype_state(made: np.dtype[Any], state: Any) -> None:
+    """Raise `Refused` when a dtype's fields, offsets, byte order or flags are not those of its name."""
+    name = f"{made.kind}{made.itemsize // 4 if made.kind == 'U' else made.itemsize}"
+    expected = (structure(name) or np.dtype(name)).__reduce__()[2]
+    if not (isinstance(state, tuple) and repr(state) == repr(expected)):
+        raise Refused(f"holds a dtype {name} with other fields, offsets or flags than that has")
+
+
+def refuse_shape(shape: Any, dtype: Any, found: int, unit: str) -> None:
+    """Raise `Refused` unless an array of this shape and dtype takes exactly the `found` bytes (or values) there are."""
+    refuse_unless(isinstance(dtype, np.dtype), "holds an array of no dtype")
+    plain = isinstance(shape, tuple) and len(shape) <= MAX_DIMENSIONS and all(type(n) is int and n >= 0 for n in shape)
+    needed = math.prod(shape) * (1 if unit == "values" else dtype.itemsize) if plain else -1
+    if needed != found:
+        raise Refused(f"holds an array of shape {str(shape)[:60]} with {found} {unit}")
+
+
+def refuse_array_state(made: Any, state: Any) -> None:
+    """Raise `Refused` unless a state is a version, shape, dtype, order, and as many values or bytes as they take."""
+    refuse_unless(isinstance(state, tuple) and len(state) == 5 and state[0] == 1, "holds an array with an odd state")
+    _, shape, dtype, fortran, values = state
+    refuse_unless(isinstance(fortran, bool) and isinstance(values, list | bytes), "holds an array with an odd state")
+    objects = isinstance(dtype, np.dtype) and dtype.hasobject
+    refuse_unless(objects == isinstance(values, list), "holds an array with an odd state")
+    refuse_shape(shape, dtype, len(values), "values" if objects else "bytes")
+
+
+def refuse_buffer(arguments: tuple[Any, ...]) -> None:
+    """Raise `Refused` unless these are the bytes, dtype, shape and order of an array."""
+    refuse_unless(len(arguments) == 4, "holds an array with odd arguments")
+    values, dtype, shape, order = arguments
+    refuse_unless(isinstance(values, bytes | bytearray) and order in ("C", "F"), "holds an array with odd arguments")
+    refuse_unless(isinstance(dtype, np.dtype) and not dtype.hasobject, "holds an array of pointers")
+    refuse_shape(shape, dtype, len(values), "bytes")
+
+
+def refuse_scalar(arguments: tuple[Any, ...]) -> None:
+    """Raise `Refused` unless these are a plain dtype and the bytes of one number of it."""
+    good = len(arguments) == 2 and isinstance(arguments[0], np.dtype) and arguments[0].kind in "biuf"
+    refuse_unless(good and isinstance(arguments[1], bytes) and len(arguments[1]) == arguments[0].itemsize, "holds an odd number")
+
+
+def refuse_bit_generator_state(made: Any, state: Any) -> None:
+    """Raise `Refused` unless a random state is one of MT19937 or PCG64 and of its seed."""
+    good = isinstance(state, tuple) and len(state) == 2 and type(state[1]).__name__ in ("NoneType", "SeedSequence")
+    refuse_unless(good, "holds an odd random state")
+    refuse_random_state(made, state[0], type(made).__name__)
+
+
+def refuse_random_state(made: Any, state: Any, name: str = "MT19937") -> None:
+    """Raise `Refused` unless a random state is one of the generator `name`, with a position inside its key."""
+    good = isinstance(state, dict) and state.get("bit_generator") == name and isinstance(state.get("state"), dict)
+    if good and name == "MT19937":
+        key, position = state["state"].get("key"), state["state"].get("pos")
+        good = isinstance(key, np.ndarray) and key.dtype == np.uint32 and key.shape == (624,)
+        good = good and type(position) is int and 0 <= position <= 624
+    refuse_unless(good, "holds an odd random state")
+
+
+def refuse_seed_state(made: Any, state: Any) -> None:
+    """Raise `Refused` unless this is entropy, children, a pool of four words, its size and no key."""
+    good = isinstance(state, tuple) and len(state) == 5 and state[3] == 4 and state[4] == ()
+    good = good and isinstance(state[2], np.ndarray) and state[2].dtype == np.uint32 and state[2].shape == (4,)
+    good = good and isinstance(state[0], int | np.uint64 | np.int64) and type(state[1]) is int
+    refuse_unless(good, "holds an odd state of SeedSequence")
+
+
+def refuse_unless(good: Any, reason: str) -> None:
+    """Raise `Refused` for the reason given."""
+    if not good:
+        raise Refused(reason)

@@ -1,0 +1,86 @@
+"""What bounds an unpickling: no length beyond the file, nothing filled once it is in use, nothing out of proportion to the file.
+
+An object can only be filled before anything else holds it. So its full size and depth are known when it is made, shared parts
+counted as often as they occur, and both are limited before any code walks, hashes, copies or frees it.
+"""
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from isoform.errors import Refused
+
+MAX_DEPTH = 100
+SPARE_BYTES = 16 << 20
+EXPANSION = 32
+"""A model may be `EXPANSION` times as large as its file, and `SPARE_BYTES` more: the trees of a boosted ensemble share
+one random state, and come to 12 times."""
+
+
+class Reader(io.BytesIO):
+    """The bytes of a file, of which no more can be read than there are."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.size = len(data)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return `size` bytes, or raise `Refused`."""
+        refuse_cut(size or 0, self.size - self.tell())
+        return super().read(size)
+
+
+class Ledger:
+    """What is known of the objects made so far, by their `id`; it keeps them alive, so that no `id` comes twice."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self.limit = SPARE_BYTES + EXPANSION * size_bytes
+        self.kept: list[Any] = []
+        self.measures: dict[int, tuple[int, int]] = {}  # bytes, depth
+        self.shared: dict[int, Any] = {}  # those that were taken from the memo
+        self.unfilled: dict[int, str] = {}  # those that may still get a state, and the global that made them
+
+    def measure(self, part: Any) -> tuple[int, int]:
+        """Return how many bytes an object stands for, about, and how deep it is."""
+        if id(part) in self.measures:
+            return self.measures[id(part)]
+        if isinstance(part, np.ndarray):
+            return part.nbytes + 8, 0
+        return (len(part) if isinstance(part, str | bytes | bytearray) else 0) + 8, 0
+
+    def note(self, whole: Any, parts: Iterable[Any]) -> None:
+        """Note an object that has just been made, or filled, from `parts`."""
+        size, depth = self.measure(whole)
+        for part in parts:
+            more, below = self.measure(part)
+            size, depth = size + more, max(depth, below + 1)
+        refuse_expansion(size, self.limit)
+        refuse_depth(depth)
+        self.measures[id(whole)] = size, depth
+        self.kept.append(whole)
+
+
+def refuse_cut(size_bytes: int, left_bytes: int) -> None:
+    """Raise `Refused` when the file ends before what it announces."""
+    if size_bytes > left_bytes:
+        raise Refused(f"is cut off, or lies about a length: {size_bytes} bytes should follow and {left_bytes} do")
+
+
+def refuse_expansion(size_bytes: int, limit_bytes: int) -> None:
+    """Raise `Refused` for an object that names its parts so often that it is far larger than the file."""
+    if size_bytes > limit_bytes:
+        raise Refused(f"expands to more than {limit_bytes} bytes through its memo")
+
+
+def refuse_depth(depth: int) -> None:
+    """Raise `Refused` for objects within objects, deeper than the stack of whoever walks or frees them."""
+    if depth > MAX_DEPTH:
+        raise Refused(f"nests objects more than {MAX_DEPTH} deep")
+
+
+def refuse_late(made: Any, shared: dict[int, Any]) -> None:
+    """Raise `Refused` when an object is filled that something else may already hold: its size would change, or it hold itself."""
+    if id(made) in shared:
+        raise Refused(f"fills a {type(made).__name__} that is in use already")

@@ -1,0 +1,112 @@
+"""What a file of pickle or joblib must be besides allowed: whole, plain, alone, and the Pipeline that config.json describes.
+
+Not in pickle.py and joblib.py, which write the files: a change of what may be loaded trains no model anew.
+"""
+
+import logging
+from typing import Any
+
+import numpy as np
+import sklearn
+from sklearn.pipeline import Pipeline
+
+from isoform.errors import Refused, first_line
+from isoform.formats.ledger import Ledger, Reader
+from isoform.formats.pickle import PROTOCOL, infer
+from isoform.formats.unpickling import Unpickler
+from isoform.metadata import Config
+from isoform.rows import canonical
+
+COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bz2",
+    b"\xfd7zXZ": "xz",
+    b"\x5d\x00\x00": "lzma",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    **{bytes([0x78, level]): "zlib" for level in (0x01, 0x5E, 0x9C, 0xDA)},
+}
+"""How each begins; joblib.load would unpack them unasked, however large they become."""
+
+log = logging.getLogger(__name__)
+
+
+def read(data: bytes, config: Config, allow_version_skew: bool, unpickler: type[Unpickler]) -> Pipeline:
+    """Unpickle a Pipeline by `unpickler`; raises `Refused` for what policy forbids or `config` does not describe."""
+    refuse_compressed(data)
+    refuse_legacy(data)
+    refuse_other_start(data)
+    file = Reader(data)
+    reader = unpickler(file, Ledger(len(data)), allow_version_skew)
+    found = reader.load()
+    rest = data[file.tell() :]
+    refuse_second(rest)
+    refuse_rest(rest)
+    for version in sorted(reader.skews):
+        log.warning("warning: it holds estimators of scikit-learn %s, and %s is installed", version, sklearn.__version__)
+    refuse_other_model(found, config)
+    refuse_other_columns(found, config)
+    refuse_mute(found, config)
+    return found
+
+
+def refuse_compressed(data: bytes) -> None:
+    """Raise `Refused` for a compressed file, before a byte of it is unpacked."""
+    for magic, name in COMPRESSED.items():
+        if data.startswith(magic):
+            raise Refused(f"is compressed ({name}), and ours are not")
+
+
+def refuse_legacy(data: bytes) -> None:
+    """Raise `Refused` for the format of joblib before 0.10, whose arrays may lie in files beside it."""
+    if data.startswith(b"ZF"):
+        raise Refused("is of joblib's old format ZF, with companion files")
+
+
+def refuse_other_start(data: bytes) -> None:
+    """Raise `Refused` for anything that does not begin as `dump` does: other protocols, text, another format."""
+    if not data.startswith(bytes([0x80, PROTOCOL])):
+        raise Refused(f"begins with {data[:8]!r}, not as a pickle of protocol {PROTOCOL}")
+
+
+def refuse_second(rest: bytes) -> None:
+    """Raise `Refused` when another pickle follows the first."""
+    if rest.startswith(b"\x80"):
+        raise Refused("holds a second pickle after the first")
+
+
+def refuse_rest(rest: bytes) -> None:
+    """Raise `Refused` when anything follows the pickle."""
+    if rest:
+        raise Refused(f"holds {len(rest)} bytes after its end")
+
+
+def refuse_other_model(found: object, config: Config) -> None:
+    """Raise `Refused` for something else than a Pipeline of named steps."""
+    if type(found) is not Pipeline:
+        raise Refused(f"holds a {type(found).__name__}, not a Pipeline")
+
+
+def refuse_other_columns(found: Any, config: Config) -> None:
+    """Raise `Refused` for a Pipeline of other columns or classes than config.json records."""
+    try:
+        columns = list(found.feature_names_in_)
+        classes = found.classes_.tolist() if config.task == "classification" else config.classes
+    except Exception as error:  # a Pipeline asks its steps, which may be anything
+        raise Refused(f"does not say which columns and classes it was fitted on ({first_line(error)[:80]})") from error
+    if columns != [*config.numeric, *config.categorical]:
+        raise Refused(f"was fitted on the columns {str(columns)[:200]}, which are not those of config.json")
+    if classes != config.classes:
+        raise Refused(f"was fitted on the classes {str(classes)[:200]}, which are not those of config.json")
+
+
+def refuse_mute(found: Pipeline, config: Config) -> None:
+    """Raise `Refused` for a Pipeline that has no answer to a row in which everything is missing."""
+    cells: dict[str, Any] = {name: [None] for name in config.numeric} | {name: [""] for name in config.categorical}
+    row = canonical(cells, config.numeric, config.categorical)
+    try:
+        answer = infer(found, row, config)
+    except Exception as error:  # whatever its arithmetic raises
+        raise Refused(f"cannot answer a row ({type(error).__name__}: {first_line(error)[:120]})") from error
+    if answer.shape != (1, config.width) or not np.isfinite(answer).all():
+        raise Refused(f"answers a row with {str(answer.tolist())[:80]}")
