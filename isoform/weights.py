@@ -53,8 +53,8 @@ def first_difference(found: Any, expected: Any, at: str) -> str:
     if type(found) is not type(expected):
         return f"{at} is a {type(found).__name__}, not a {type(expected).__name__}"
     if isinstance(expected, nn.Module):
-        of_module = [{name: value for name, value in vars(m).items() if name != "training"} for m in (found, expected)]
-        return first_difference(*of_module, at)
+        have, need = ({name: value for name, value in vars(module).items() if name != "training"} for module in (found, expected))
+        return first_difference(have, need, at)
     if isinstance(expected, torch.Tensor):
         kinds = [(tensor.dtype, tuple(tensor.shape), tensor.requires_grad) for tensor in (found, expected)]
         return "" if kinds[0] == kinds[1] else f"{at} is {kinds[0]}, not {kinds[1]}"

@@ -22,7 +22,7 @@ def dump(model: Any) -> bytes:
 def load(data: bytes, config: Config, allow_version_skew: bool = False) -> torch.nn.Module:
     """Unpickle the network that `config` describes. Raises `Refused`."""
     expected = networks.build(config.network, max_numbers=len(data))
-    module = state_dict.read(data, {type(part) for part in expected.modules()})
+    module: torch.nn.Module = state_dict.read(data, {type(part) for part in expected.modules()})
     refuse_other_module(module, expected)
     weights.refuse_non_finite({**dict(module.named_parameters()), **dict(module.named_buffers())})
     return module.eval()

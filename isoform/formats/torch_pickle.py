@@ -30,7 +30,7 @@ STORAGES = {
 ORDERED_DICT, TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
 PARAMETER, SET = "torch._utils _rebuild_parameter", "__builtin__ set"
 
-VALUES = {"NONE": lambda _: None, "NEWTRUE": lambda _: True, "NEWFALSE": lambda _: False}
+VALUES: dict[str, Callable[[Any], Any]] = {"NONE": lambda _: None, "NEWTRUE": lambda _: True, "NEWFALSE": lambda _: False}
 VALUES |= {"EMPTY_DICT": lambda _: {}, "EMPTY_LIST": lambda _: [], "EMPTY_TUPLE": lambda _: ()}
 VALUES |= dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"), lambda value: value)
 """Opcode → what it pushes, from its argument."""

@@ -108,12 +108,11 @@ def read_entry(data: bytes, entry: Entry, end: int) -> tuple[memoryview, int]:
     refuse_beyond_end(entry, at, end)
     content = memoryview(data)[at : at + entry.size]
     at += entry.size
-    said = (crc, stored, size)
     if flags & STREAMED:
-        signature, *said = DESCRIPTOR.unpack_from(data, at)
+        signature, crc, stored, size = DESCRIPTOR.unpack_from(data, at)
         refuse_other_signature(signature, b"PK\7\x08")
         at += DESCRIPTOR.size
-    refuse_other_header(entry, name, (flags, method, *said), padding)
+    refuse_other_header(entry, name, (flags, method, crc, stored, size), padding)
     refuse_bad_crc(entry, content)
     return content, at
 
