@@ -40,8 +40,8 @@ def load(data: bytes, config: Config) -> torch.nn.Module:
 def refuse_other_content(content: Any) -> None:
     """Refuse what has not exactly the keys of a checkpoint, and their types."""
     if not isinstance(content, dict) or content.keys() != CONTENT.keys():
-        keys = sorted(content.keys() ^ CONTENT.keys()) if isinstance(content, dict) else [type(content).__name__]
-        raise Refused(f"is no checkpoint: it lacks, or has beside what it should: {', '.join(map(str, keys))[:80]}")
+        keys = sorted(map(str, content.keys() ^ CONTENT.keys())) if isinstance(content, dict) else [type(content).__name__]
+        raise Refused(f"is no checkpoint: it lacks, or has beside what it should: {', '.join(keys)[:80]}")
     for key, kind in CONTENT.items():
         if not isinstance(content[key], kind):
             raise Refused(f"is no checkpoint: its {key} is a {type(content[key]).__name__}")

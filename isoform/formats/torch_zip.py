@@ -65,6 +65,7 @@ def entries(data: bytes) -> dict[str, memoryview]:
     refuse_other_files(data)
     refuse_other_tail(data)
     start, directory = read_directory(data)
+    refuse_torchscript(directory)
     refuse_duplicate_names(directory)
     refuse_compression(directory)
     contents, at = {}, 0
@@ -73,7 +74,6 @@ def entries(data: bytes) -> dict[str, memoryview]:
         content, at = read_entry(data, entry, start)
         contents[entry.name.decode("latin-1")] = content
     refuse_gap(b"its directory", at, start)
-    refuse_torchscript(contents)
     refuse_other_entries(contents)
     below = {name.partition("/")[2]: content for name, content in contents.items()}
     refuse_other_values(below)
@@ -195,9 +195,9 @@ def refuse_bad_crc(entry: Entry, content: memoryview) -> None:
         raise Refused(f"the CRC of its entry {shown(entry.name)} is wrong")
 
 
-def refuse_torchscript(names: Iterable[str]) -> None:
+def refuse_torchscript(directory: Iterable[Entry]) -> None:
     """Refuse a TorchScript archive, which holds a program."""
-    if any(re.match(r"[^/]*/(constants\.pkl|code/)", name) for name in names):
+    if any(entry.name.partition(b"/")[2].startswith((b"constants.pkl", b"code/")) for entry in directory):
         raise Refused("is TorchScript, which holds a program")
 
 
