@@ -118,7 +118,7 @@ def test_a_rebuilt_network_has_the_weights_and_is_in_eval() -> None:
 def test_weights_that_do_not_fit_are_refused(change: Callable[[dict[str, torch.Tensor]], object]) -> None:
     state = build(NETWORK).state_dict()
     change(state)
-    with pytest.raises(Refused, match="tensor '(odd|features.normalize.mean)'"):
+    with pytest.raises(Refused, match=r"tensor '(odd|features\.normalize\.mean)'"):
         rebuild(NETWORK, state)
 
 

@@ -298,7 +298,7 @@ def refuse_other_call(function: Any) -> None:
 def refuse_other_class(cls: Any, arguments: Any, classes: Collection[str]) -> None:
     """Refuse an instance of what is no class of the network, or with arguments."""
     if not isinstance(cls, Name) or cls.text not in classes or arguments != ():
-        raise Refused(f"its data.pkl makes an instance of {getattr(cls, 'text', type(cls).__name__)}")
+        raise Refused(f"its data.pkl makes an instance of {getattr(cls, 'text', type(cls).__name__).replace(' ', '.')}")
 
 
 def refuse_other_state(target: Any, state: Any) -> None:

@@ -75,9 +75,9 @@ def with_state(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[
 
     def make(site: Site) -> bytes:
         content = torch.load(io.BytesIO(site.good), weights_only=False)
-        state = {"checkpoint": lambda: content["model_state_dict"], "full_model": lambda: content.state_dict()}
+        held = content["model_state_dict"] if site.format == "checkpoint" else content
         with torch.no_grad():
-            change(state.get(site.format, lambda: content)())
+            change(held.state_dict() if site.format == "full_model" else held)
         return state_dict.dump_torch(content)
 
     return make
