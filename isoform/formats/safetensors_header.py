@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 from isoform.errors import Refused
 
@@ -77,9 +77,8 @@ def parse(text: bytes) -> dict[str, Any]:
         document = json.loads(text.decode(), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise Refused(f"its header is no JSON ({str(error)[:80]})") from None
-    if not isinstance(document, dict):
-        raise Refused(f"its header is a {type(document).__name__}, not an object")
-    return document
+    refuse_other_document(document)
+    return cast(dict[str, Any], document)
 
 
 def read_tied(metadata: Any, tensors: dict[str, Tensor]) -> dict[str, str]:
@@ -126,6 +125,12 @@ def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> None:
         if key in seen:
             raise Refused(f"names {key[:80]!r} twice in its header")
         seen.add(key)
+
+
+def refuse_other_document(document: Any) -> None:
+    """Refuse JSON that is no object."""
+    if not isinstance(document, dict):
+        raise Refused(f"its header is a {type(document).__name__}, not an object")
 
 
 def refuse_other_entry(name: str, entry: Any) -> None:
