@@ -74,7 +74,7 @@ def first_difference(found: Any, expected: Any, at: str) -> str:
 def refuse_large_network(numbers: int, max_numbers: int) -> None:
     """Refuse a description of a network that the file cannot fill."""
     if numbers > max_numbers + SLACK_NUMBERS:
-        raise Refused(f"holds {max_numbers} numbers, and config.json describes a network of more")
+        raise Refused(f"is too small for the network that config.json describes, of more than {max_numbers} numbers")
 
 
 def refuse_other_names(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 from isoform.errors import Refused
 
+MAX_BYTES = 4 << 20
+"""Some 20,000 tensors; a byte may become a list of 60 and take a microsecond."""
 MAX_DIMENSIONS = 16
 STORAGES = {
     "torch DoubleStorage": 8,
@@ -106,6 +108,7 @@ def check(stream: bytes, classes: Collection[str] = ()) -> dict[str, Storage]:
 
     With `classes` (`module name`) it may hold instances of these, and parameters and sets. Raises `Refused`.
     """
+    refuse_long(stream)
     names = {ORDERED_DICT, TENSOR, *STORAGES, *((PARAMETER, SET, *classes) if classes else ())}
     machine = Machine(names, classes)
     end = 0
@@ -114,7 +117,7 @@ def check(stream: bytes, classes: Collection[str] = ()) -> dict[str, Storage]:
             end = (position or 0) + 1
             refuse_other_opcodes(opcode.name, classes)
             STEPS.get(opcode.name, push)(machine, opcode.name, argument)
-    except (ValueError, TypeError, IndexError, AttributeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, IndexError, AttributeError, KeyError, OverflowError) as error:
         raise Refused(f"its data.pkl is no pickle as torch.save writes it ({str(error)[:80]})") from error
     refuse_stacked(stream, end)
     refuse_rest(machine)
@@ -229,6 +232,12 @@ STEPS: dict[str, Callable[[Machine, str, Any], None]] = {
 
 
 # Each guard is a function of its own: tests/faults takes them out one at a time and watches its test turn red.
+
+
+def refuse_long(stream: bytes) -> None:
+    """Refuse a pickle that takes long to read, or much memory."""
+    if len(stream) > MAX_BYTES:
+        raise Refused(f"its data.pkl holds {len(stream)} bytes, the limit is {MAX_BYTES}")
 
 
 def refuse_other_opcodes(opcode: str, classes: Collection[str]) -> None:

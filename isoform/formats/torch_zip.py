@@ -82,7 +82,7 @@ def entries(data: bytes) -> dict[str, memoryview]:
 
 def read_directory(data: bytes) -> tuple[int, list[Entry]]:
     """Return the offset of the directory and its entries."""
-    (*_, size, start, _, _, _, _, _, _, _, _, _, _, _, _) = TAIL.unpack(data[-TAIL.size :])
+    *_, count, size, start, _ = TAIL.unpack(data[-TAIL.size :])
     found, at, end = [], start, start + size
     while at + CENTRAL.size <= end:
         signature, _, _, flags, method, _, _, crc, stored, size, name, extra, comment, _, _, _, offset = CENTRAL.unpack_from(
@@ -95,6 +95,7 @@ def read_directory(data: bytes) -> tuple[int, list[Entry]]:
         at += name + extra + comment
         refuse_other_signature(signature, b"PK\1\2")
     refuse_gap(b"the end of its directory", at, end)
+    refuse_other_count(len(found), count)
     return start, found
 
 
@@ -147,6 +148,12 @@ def refuse_other_signature(found: bytes, expected: bytes) -> None:
     """Refuse a part of the zip that does not begin as it must."""
     if found != expected:
         raise Refused(f"has {found!r} in its zip where {expected!r} must be")
+
+
+def refuse_other_count(found: int, said: int) -> None:
+    """Refuse a directory of more or fewer entries than it says: a reader that counts sees others."""
+    if found != said:
+        raise Refused(f"lists {found} entries in its directory and counts {said}")
 
 
 def refuse_duplicate_names(directory: Iterable[Entry]) -> None:

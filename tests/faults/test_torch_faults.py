@@ -158,6 +158,20 @@ ANY: list[Made] = [
         PICKLE + "refuse_other_call",
     ),
     (30, "items for a tuple", files.with_pickle(b"\x80\x02)Na."), "items of a list into a tuple", PICKLE + "refuse_other_target"),
+    (
+        24,
+        "fewer entries than listed",
+        files.count_less,
+        r"lists \d+ entries in its directory and counts",
+        ZIP + "refuse_other_count",
+    ),
+    (
+        30,
+        "many lists",
+        files.with_pickle(b"\x80\x02" + b"]" * (30 << 20) + b"."),
+        "31457283 bytes, the limit",
+        PICKLE + "refuse_long",
+    ),
     (30, "two things", files.with_pickle(b"\x80\x02}}."), "ends with 2 things", PICKLE + "refuse_rest"),
     (31, "7z", files.seven_zip, "is a 7z archive", ZIP + "refuse_other_files"),
 ]
@@ -356,7 +370,7 @@ def test_a_network_that_its_file_cannot_fill_takes_no_memory(
     document = metadata.read(site.folder)
     document.files["config"] = dataclasses.replace(document.files["config"], bytes=len(data), sha256=sha256(data))
     write_atomic(site.folder / "metadata.json", metadata.to_json(document))
-    reason = "config.json describes a network of more"
+    reason = "is too small for the network that config.json describes"
     outcome = child.attempt(site.root, site.command)
     expect("b", problems(outcome, reason, site.path.name))
     record(29, "a network too large for its file", name, "b", outcome)

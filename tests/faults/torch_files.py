@@ -199,6 +199,15 @@ def beyond_the_end(site: Site) -> bytes:
     return bytes(data)
 
 
+def count_less(site: Site) -> bytes:
+    """Leave the last entry out of the count, in all four places."""
+    data = bytearray(site.good)
+    for place, kind in ((24, "<Q"), (32, "<Q"), (84, "<H"), (86, "<H")):
+        at = data.index(b"PK\6\6") + place
+        struct.pack_into(kind, data, at, struct.unpack_from(kind, data, at)[0] - 1)
+    return bytes(data)
+
+
 def no_entry(site: Site) -> bytes:
     """Spoil the signature in front of the second entry."""
     at = site.good.index(b"PK\3\4", 4)
