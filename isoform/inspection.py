@@ -1,13 +1,10 @@
 """Say what a version folder or a model file holds, without loading a pickle."""
 
-import json
-import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from isoform import metadata as documents
-from isoform.errors import BadInput, printable
+from isoform.errors import BadInput, Refused, printable
 from isoform.formats import FORMATS
 from isoform.integrity import read_bytes, refuse_bad_path, sha256
 from isoform.loading import read_file
@@ -92,15 +89,12 @@ def _inspect_onnx(path: Path, data: bytes) -> Iterator[str]:
 
 
 def _inspect_safetensors(path: Path, data: bytes) -> Iterator[str]:
+    from isoform.formats import safetensors_header
+
     try:
-        (header_bytes,) = struct.unpack("<Q", data[:8])
-        header: Any = json.loads(data[8 : 8 + header_bytes])
-    except (struct.error, ValueError, RecursionError, MemoryError, OverflowError) as error:
-        raise BadInput(path, f"is not safetensors ({error})", "rebuild it with 'dvc repro'") from None
-    if not isinstance(header, dict) or 8 + header_bytes > len(data):
-        raise BadInput(path, "is not safetensors (its header is no object within the file)", "rebuild it with 'dvc repro'")
-    for name, tensor in header.items():
-        if name == "__metadata__":
-            yield f"  metadata  {json.dumps(tensor, ensure_ascii=False)}"
-        elif isinstance(tensor, dict):
-            yield f"  tensor  {name:<28} {tensor.get('dtype')} {tensor.get('shape')}"
+        header = safetensors_header.read(data)
+    except Refused as refusal:
+        raise BadInput(path, f"is not safetensors ({refusal})", "rebuild it with 'dvc repro'") from None
+    for name, tensor in header.tensors.items():
+        yield f"  tensor  {name:<28} {tensor.dtype} {tensor.shape}"
+    yield f"  metadata  tied: {header.tied}"

@@ -8,11 +8,13 @@ Shapes: N rows, F numeric columns, C text columns, K classes.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 import numpy as np
 import torch
 from torch import nn
 
+from isoform import weights
 from isoform.errors import BadInput
 from isoform.metadata import Config, Network, Task
 from isoform.rows import Columns
@@ -132,20 +134,29 @@ class SimpleRegressor(nn.Module):
 NETWORKS: dict[str, type[nn.Module]] = {"SimpleClassifier": SimpleClassifier, "SimpleRegressor": SimpleRegressor}
 
 
-def build(network: Network | None) -> nn.Module:
-    """Return the network that `network` describes, with fresh weights."""
+def build(network: Network | None, max_numbers: int | None = None) -> nn.Module:
+    """Return the network that `network` describes, with fresh weights.
+
+    Raises `BadInput`, and `Refused` before it takes the memory of more than about `max_numbers` numbers.
+    """
     if network is None or network.class_name not in NETWORKS:
         name = network.class_name if network else "none"
         raise BadInput(f"network '{name}'", "is not known", f"isoform.networks has: {', '.join(NETWORKS)}")
     try:
-        return NETWORKS[network.class_name](**network.arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
+        with nullcontext() if max_numbers is None else weights.Limit(max_numbers):
+            return NETWORKS[network.class_name](**network.arguments)
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise BadInput(f"network '{network.class_name}'", f"does not take these arguments ({error})", "correct them") from None
 
 
 def rebuild(network: Network | None, state_dict: Mapping[str, torch.Tensor]) -> nn.Module:
-    """Return the network with the weights of `state_dict`, in `eval()`."""
-    module = build(network)
+    """Return the network with the weights of `state_dict`, in `eval()`. Raises `Refused` for those of another network."""
+    weights.refuse_no_tensors(state_dict)
+    module = build(network, weights.count_numbers(state_dict))
+    expected = module.state_dict()
+    weights.refuse_other_names(state_dict, expected)
+    weights.refuse_other_shapes(state_dict, expected)
+    weights.refuse_non_finite(state_dict)
     module.load_state_dict(state_dict)
     return module.eval()
 

@@ -9,12 +9,12 @@ passed over, and the log says so.
 import hashlib
 import json
 import logging
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
-from isoform.errors import IsoformError
+from isoform.errors import IsoformError, Refused
 from isoform.formats import state_dict
 from isoform.integrity import read_bytes, refuse_other_content, sha256, write_atomic
 from pipeline import environment
@@ -86,7 +86,7 @@ def latest(folder: Path, origin: Origin, last_step: int) -> Checkpoint | None:
     for path in _newest_first(folder, "*"):
         try:
             found, checkpoint = _read(path)
-        except (IsoformError, RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, pickle.UnpicklingError):
+        except (IsoformError, Refused, RuntimeError, ValueError, KeyError, TypeError, OSError, UnpicklingError):
             log.warning("note: checkpoint %s is damaged: passed over", path)
             refused = True
             continue

@@ -1,6 +1,5 @@
 """isoform.load: verify first, then parse what was verified, and unpickle only what was asked for by name."""
 
-import contextlib
 import dataclasses
 import json
 import pickle
@@ -10,9 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from builders import CASES, MODELS, Workspace, dumpable, python
 
 import isoform
@@ -25,8 +26,6 @@ from isoform.rows import Columns
 from isoform.verification import verify
 
 SAFE_TORCH = ["onnx", "safetensors", "state_dict", "checkpoint"]
-ALLOWLISTED = ["joblib", "pickle"]
-"""Formats that unpickle only what an allowlist names; tests/faults has the canary sing for the plain unpickler."""
 UNPICKLING = [(model, name) for model, name in CASES if not FORMATS[name].safe]
 
 
@@ -125,18 +124,23 @@ def test_a_changed_config_is_refused(model: str, workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(("model", "name"), UNPICKLING)
-def test_code_runs_only_when_it_is_asked_for_and_hashed_and_no_allowlist_stands_before_it(
-    model: str, name: str, workspace: Workspace, tmp_path: Path
-) -> None:
+def test_code_in_a_file_runs_neither_unasked_nor_on_trust(model: str, name: str, workspace: Workspace, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     workspace.replace(model, name, canary_bytes(name, canary))
     with pytest.raises(BadInput, match=f"format '{name}' unpickles.*trust_pickle=True"):
         load(workspace.folder(model), format=name)
     load(workspace.folder(model))
     assert not canary.exists()
-    with contextlib.suppress(IsoformError):  # what it unpickles to is no model
+    with pytest.raises(IsoformError):
         load(workspace.folder(model), format=name, trust_pickle=True)
-    assert canary.exists() == (name not in ALLOWLISTED)
+    assert not canary.exists()
+    if name == "full_model":
+        torch.load(workspace.file(model, name), weights_only=False)
+    elif name == "joblib":
+        joblib.load(workspace.file(model, name))
+    else:
+        pickle.loads(workspace.file(model, name).read_bytes())
+    assert canary.exists(), "the canary must be able to sing"
 
 
 @pytest.mark.parametrize(("model", "name"), UNPICKLING)
@@ -144,7 +148,8 @@ def test_a_pickle_of_something_else_is_one_line(model: str, name: str, workspace
     content = {"model": "of another kind"}
     dump = open_format("full_model").dump if name == "full_model" else partial(pickle.dumps, protocol=5)
     workspace.replace(model, name, dump(content))
-    with pytest.raises(IsoformError, match=rf"{name} cannot read it|holds a dict, not a Pipeline"):
+    expected = "is another object" if name == "full_model" else rf"{name} cannot read it|holds a dict, not a Pipeline"
+    with pytest.raises(IsoformError, match=expected):
         load(workspace.folder(model), format=name, trust_pickle=True)
 
 
@@ -162,7 +167,7 @@ def test_code_in_a_safe_format_never_runs(name: str, workspace: Workspace, tmp_p
     canary = tmp_path / "canary"
     for data in (open_format("full_model").dump({"model_state_dict": Canary(canary)}), pickle.dumps(Canary(canary))):
         workspace.replace("network", name, data)
-        with pytest.raises(IsoformError, match=r"cannot read it|is a pickle, not"):
+        with pytest.raises(IsoformError):  # tests/faults has the reasons
             load(workspace.folder("network"), format=name, trust_pickle=True)
     assert not canary.exists()
 
@@ -190,7 +195,7 @@ def test_a_file_that_is_no_model_is_one_line_even_when_its_hash_is_right(model: 
         whole[: len(whole) // 2],
     ):
         workspace.replace(model, name, data)
-        with pytest.raises(IsoformError) as caught:
+        with pytest.raises(IsoformError) as caught:  # tests/faults has the reasons
             load(workspace.folder(model), format=name, trust_pickle=True)
         assert str(caught.value).startswith(str(workspace.file(model, name)))
         assert len(str(caught.value)) < 1000
@@ -199,7 +204,7 @@ def test_a_file_that_is_no_model_is_one_line_even_when_its_hash_is_right(model: 
 @pytest.mark.parametrize("name", ["state_dict", "safetensors"])
 def test_weights_of_another_network_are_one_line(name: str, workspace: Workspace, published: Callable[[str], Workspace]) -> None:
     workspace.replace("network", name, published("numeric").file("network", name).read_bytes())
-    with pytest.raises(BadInput, match=f"{name} cannot read it"):
+    with pytest.raises(CheckFailed, match=r"lacks the tensor 'features\.embeddings"):
         load(workspace.folder("network"), format=name)
 
 

@@ -6,13 +6,13 @@ hash-map order, so the bytes would differ from run to run.
 """
 
 import json
-import struct
 
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from isoform import networks
+from isoform.formats import safetensors_header
 from isoform.metadata import Config
 
 
@@ -32,17 +32,15 @@ def dump(model: dict[str, torch.Tensor]) -> bytes:
 
 
 def load(data: bytes, config: Config) -> torch.nn.Module:
-    """Rebuild the network that `config` describes and fill it from `data`."""
+    """Rebuild the network that `config` describes and fill it from `data`. Raises `Refused`."""
     return networks.rebuild(config.network, read(data))
 
 
 def read(data: bytes) -> dict[str, torch.Tensor]:
-    """Return the state_dict, tied names included."""
+    """Return the state_dict, tied names included. Raises `Refused`."""
+    header = safetensors_header.read(data)
     tensors = load_tensors(data)
-    (header_bytes,) = struct.unpack("<Q", data[:8])
-    metadata = json.loads(data[8 : 8 + header_bytes]).get("__metadata__", {})
-    tied = json.loads(metadata.get("isoform", "{}")).get("tied", {})
-    return tensors | {name: tensors[source] for name, source in tied.items()}
+    return tensors | {name: tensors[source] for name, source in header.tied.items()}
 
 
 infer = networks.infer

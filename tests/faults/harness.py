@@ -227,6 +227,7 @@ class Child:
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait(timeout=30)
+        self.process.stdout.close()
 
 
 def snapshot(root: Path) -> dict[str, str]:
