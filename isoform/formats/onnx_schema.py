@@ -4,6 +4,7 @@ Three messages get more than a dictionary: an attribute is read in the one order
 millions of numbers quick to read, and its graph, if it has one, is read like the model's.
 """
 
+import re
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,17 +13,47 @@ import numpy as np
 from isoform.errors import Refused
 from isoform.formats.protobuf import Message, Span, many, one, raw, read, signed, text, varint
 
+UNUSUAL = "has an attribute that is not one plain value of a known type"
+
 
 class Attribute(NamedTuple):
     """A named value of a node."""
 
     name: str
     value: Any
-    """float, int, bytes, a tensor or a graph as `Message`, float32 [L], int64 [L], or a list of bytes."""
+    """float, int, bytes, a tensor or a graph as `Message`, `Floats`, `Ints`; of a list of texts their lengths, int64 [L]."""
 
 
-MODES = [b"LEAF", *(b"BRANCH_" + mode for mode in (b"LEQ", b"LT", b"GTE", b"GT", b"EQ", b"NEQ"))]
-"""What a node of a tree may do."""
+class Ints(NamedTuple):
+    """A list of integers, decoded when they are wanted."""
+
+    fields: np.ndarray
+    """uint8: tag, varint, tag, varint…"""
+
+    def decode(self) -> np.ndarray:
+        """Return int64 [L]."""
+        lasts = np.flatnonzero(self.fields < 0x80)
+        starts, sizes = lasts[::2] + 1, lasts[1::2] - lasts[::2]
+        values = np.zeros(len(starts), dtype=np.uint64)
+        for position in range(int(sizes.max(initial=0))):
+            some = np.flatnonzero(sizes > position)
+            values[some] |= (self.fields[starts[some] + position] & np.uint64(0x7F)) << np.uint64(7 * position)
+        return values.view(np.int64)
+
+
+class Floats(NamedTuple):
+    """A list of float32, not copied."""
+
+    fields: np.ndarray
+    """uint8: tag, four bytes, tag, four bytes…"""
+
+    def decode(self) -> np.ndarray:
+        """Return float32 [L]."""
+        return self.fields.reshape(-1, 5)[:, 1:].copy().view("<f4").ravel()
+
+    def is_finite(self) -> bool:
+        """Tell whether none is NaN or ±inf: whether in none all bits of the exponent are set."""
+        return not ((self.fields[4::5] & 0x7F == 0x7F) & (self.fields[3::5] >= 0x80)).any()
 
 
 def _attribute(span: Span) -> Attribute:
@@ -39,9 +70,6 @@ def _attribute(span: Span) -> Attribute:
     return Attribute(name, reader(value))
 
 
-UNUSUAL = "has an attribute that is not one plain value of a known type"
-
-
 def _rest(span: Span, tag: int) -> Span:
     """Return the bytes of the one field, of wire type 2, that fills `span`."""
     if not span.size or span.data[span.start] != tag:
@@ -53,7 +81,7 @@ def _rest(span: Span, tag: int) -> Span:
 
 
 def _float(span: Span) -> float:
-    return float(_floats(span, tag=0x15)[0]) if span.size == 5 else _fail()
+    return float(_floats(span, tag=0x15).decode()[0]) if span.size == 5 else _fail()
 
 
 def _int(span: Span) -> int:
@@ -67,62 +95,48 @@ def _fail() -> Any:
     raise Refused(UNUSUAL)
 
 
-def _floats(span: Span, tag: int = 0x3D) -> np.ndarray:
-    """Read float32 [L], of which each has its tag."""
+def _floats(span: Span, tag: int = 0x3D) -> Floats:
     fields = np.frombuffer(span.view(), np.uint8)
     if len(fields) % 5 or (fields[::5] != tag).any():
         raise Refused(UNUSUAL)
-    return fields.reshape(-1, 5)[:, 1:].copy().view("<f4").ravel()
+    return Floats(fields)
 
 
-def _ints(span: Span, tag: int = 0x40) -> np.ndarray:
-    """Read int64 [L], of which each has its tag; only the last byte of a varint is below 128."""
+def _ints(span: Span, tag: int = 0x40) -> Ints:
+    """Check that all bytes are tags and varints, in turn. Of each only the last byte is below 128: the odd ones are tags."""
     fields = np.frombuffer(span.view(), np.uint8)
     if len(fields) % 2 == 0 and (fields[::2] == tag).all() and (fields[1::2] < 0x80).all():
-        return fields[1::2].astype(np.int64)  # all of them below 128, as in most
-    lasts = np.flatnonzero(fields < 0x80)
-    tags, ends = lasts[::2], lasts[1::2]
-    ordered = len(tags) == len(ends) and ends[-1] == len(fields) - 1 and tags[0] == 0 and (tags[1:] == ends[:-1] + 1).all()
-    if not ordered or (fields[tags] != tag).any():
+        return Ints(fields)  # all of them below 128, as in most lists
+    low = fields < 0x80
+    inside = np.bitwise_xor.accumulate(low.view(np.uint8)).view(bool)  # from a tag to before the last byte of its varint
+    high = ~low
+    if inside[-1] or (low & inside & (fields != tag)).any() or (high > inside).any():
         raise Refused(UNUSUAL)
-    return _decoded(fields, tags + 1, ends)
+    if (high[2:] & high[:-2]).any() and re.search(b"[\x80-\xff]{10}", span.view()):
+        raise Refused(UNUSUAL)
+    return Ints(fields)
 
 
-def _decoded(fields: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Return the varints, int64 [L], that begin and end at these bytes."""
-    sizes = ends - starts
-    if (longest := int(sizes.max(initial=0))) > 9:
-        raise Refused("is not ONNX: a number in it does not end")
-    values = (fields[starts] & 0x7F).astype(np.int64)
-    for position in range(1, longest + 1):
-        some = np.flatnonzero(sizes >= position)
-        values[some] |= (fields[starts[some] + position] & np.int64(0x7F)) << np.int64(7 * position)
-    return values
-
-
-def _strings(span: Span) -> list[bytes]:
-    """Read a list of texts; of a forest's modes, which cover all of it, one each."""
-    if span.size > LONG:
-        data = span.data[span.start : span.end]
-        fields = [b"J" + bytes([len(mode)]) + mode for mode in MODES]
-        # No mode holds another's first byte, so that finds cannot overlap, and together they are all there is.
-        counts = [data.count(field) for field in fields]
-        if sum(count * len(field) for count, field in zip(counts, fields, strict=True)) == len(data):
-            return [mode for mode, count in zip(MODES, counts, strict=True) if count]
+def _sizes(span: Span, tag: int = 0x4A) -> np.ndarray:
+    """Return the length of each text of a list, int64 [L]; the texts themselves are onnxruntime's to read."""
+    fields = np.frombuffer(span.view(), np.uint8)
+    tags = np.flatnonzero(fields == tag)
+    if len(tags) and tags[-1] < len(fields) - 1:  # when no text holds the tag's letter, each has one length, one byte long
+        sizes = fields[tags + 1].astype(np.int64)
+        following = np.append(tags[1:], len(fields))
+        if not tags[0] and (sizes < 0x80).all() and (tags + 2 + sizes == following).all():
+            return sizes
     found, at = [], span.start
     while at < span.end:
-        if span.data[at] != 0x4A:
+        if span.data[at] != tag:
             raise Refused(UNUSUAL)
         size, start = varint(span.data, at + 1, span.end)
         at = start + size
         if at > span.end:
             raise Refused(UNUSUAL)
-        found.append(span.data[start:at])
-    return found
+        found.append(size)
+    return np.array(found, dtype=np.int64)
 
-
-LONG = 1000
-"""From this many bytes on a list of texts may be a forest's modes."""
 
 TENSOR = dict(
     [
@@ -188,7 +202,7 @@ READERS = {
     5: _inner,
     6: _floats,
     7: _ints,
-    8: _strings,
+    8: _sizes,
 }
 """AttributeProto.type → the reader of a value of that type."""
 
