@@ -27,6 +27,8 @@ class Model:
     native: Any = field(repr=False)
     """The format's own object: an onnxruntime session, a `torch.nn.Module` in `eval()`, a scikit-learn Pipeline."""
     module: FormatModule = field(repr=False)
+    path: Path = field(repr=False)
+    """The file that it was loaded from."""
 
     def predict_proba(self, rows: Rows) -> np.ndarray:
         """Return the probability of each class, float32 [N, K] in [0, 1], classes as in `config.classes`.
@@ -45,7 +47,11 @@ class Model:
 
     def _answer(self, rows: Rows) -> np.ndarray:
         prepare = getattr(self.module, "prepare", canonical)
-        return answer(self.module, self.native, prepare(rows, self.config.numeric, self.config.categorical), self.config)
+        columns = prepare(rows, self.config.numeric, self.config.categorical)
+        try:
+            return answer(self.module, self.native, columns, self.config)
+        except Refused as refusal:
+            raise CheckFailed(self.path, str(refusal), "ask for fewer rows at once, or " + UNSAFE) from refusal
 
 
 def load(folder: str | Path, format: str | None = None, trust_pickle: bool = False, allow_version_skew: bool = False) -> Model:
@@ -71,7 +77,7 @@ def load(folder: str | Path, format: str | None = None, trust_pickle: bool = Fal
     config = read_config(folder, metadata)
     data = read_file(folder, metadata, name)
     native = parse_model(path, name, data, config, allow_version_skew)
-    return Model(metadata=metadata, config=config, format=name, native=native, module=open_format(name))
+    return Model(metadata=metadata, config=config, format=name, native=native, module=open_format(name), path=path)
 
 
 def refuse_untrusted(path: Path, name: str, trust_pickle: bool) -> None:

@@ -9,7 +9,8 @@ from typing import Literal
 
 from onnx import ModelProto
 
-from isoform.formats import FORMATS
+from isoform.errors import CheckFailed, Refused
+from isoform.formats import FORMATS, onnx_policy
 from isoform.formats import onnx as onnx_format
 from isoform.integrity import read_bytes, write_atomic
 from isoform.metadata import Config
@@ -41,7 +42,16 @@ def main(kind: Literal["sklearn", "torch"], name: str) -> None:
     folder = layout.version_dir(name, model.version)
     source, export = {"sklearn": ("joblib", export_sklearn), "torch": ("state_dict", export_torch)}[kind]
     exported = export(read_bytes(folder / FORMATS[source].filename), config, settings.onnx)
-    write_atomic(folder / FORMATS["onnx"].filename, onnx_format.dump(exported))
+    content = onnx_format.dump(exported)
+    try:
+        onnx_policy.check(content)
+    except Refused as refusal:
+        raise CheckFailed(
+            f"model '{name}'",
+            f"its model.onnx {refusal}",
+            "read what it could be made to do, then allow it in isoform/formats/onnx_policy.py",
+        ) from refusal
+    write_atomic(folder / FORMATS["onnx"].filename, content)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ class Attribute(NamedTuple):
     """A named value of a node."""
 
     name: str
+    type: int
+    """AttributeProto.type, see `READERS`."""
     value: Any
     """float, int, bytes, a tensor or a graph as `Message`, `Floats`, `Ints`; of a list of texts their lengths, int64 [L]."""
 
@@ -32,6 +34,8 @@ class Ints(NamedTuple):
 
     def decode(self) -> np.ndarray:
         """Return int64 [L]."""
+        if len(self.fields) % 2 == 0 and (self.fields[1::2] < 0x80).all():
+            return self.fields[1::2].astype(np.int64)
         lasts = np.flatnonzero(self.fields < 0x80)
         starts, sizes = lasts[::2] + 1, lasts[1::2] - lasts[::2]
         values = np.zeros(len(starts), dtype=np.uint64)
@@ -67,7 +71,7 @@ def _attribute(span: Span) -> Attribute:
     if reader is None or value.size < 0:
         raise Refused(UNUSUAL)
     name = text(Span(data, start, start + size))
-    return Attribute(name, reader(value))
+    return Attribute(name, data[end - 1], reader(value))
 
 
 def _rest(span: Span, tag: int) -> Span:
