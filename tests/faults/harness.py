@@ -191,9 +191,10 @@ class Child:
         )
 
     def close(self) -> None:
-        assert self.process.stdin
+        assert self.process.stdin and self.process.stdout
         self.process.stdin.close()
         self.process.wait(timeout=30)
+        self.process.stdout.close()
 
 
 def snapshot(root: Path) -> dict[str, str]:
