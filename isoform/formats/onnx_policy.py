@@ -63,6 +63,7 @@ ML_OPERATORS = {
     }.items()
 }
 """Operator of ai.onnx.ml → its attributes: with these an operator is given its model, so they are listed, too."""
+TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
 TYPES = {1: ("float_data", 4), 11: ("double_data", 8), 6: ("int32_data", 4), 7: ("int64_data", 8), 9: ("int32_data", 1)}
 """TensorProto.data_type of numbers and truth values → the field for their values, and the size of one in `raw_data`."""
 STRING = 8
@@ -91,7 +92,9 @@ def check(data: bytes) -> Message:
             attributes = {attribute.name: attribute for attribute in node.get("attribute", ())}
             refuse_second_attribute(node, attributes)
             refuse_attribute(node, attributes)
-            refuse_labels(node, attributes)
+            if node.get("op_type") in TREES:
+                refuse_labels(node, attributes)
+                refuse_circles(node, attributes)
             for attribute in attributes.values():
                 refuse_non_finite_attribute(node, attribute)
                 refuse_long_text(attribute)
@@ -252,11 +255,8 @@ def refuse_non_finite_attribute(node: Message, attribute: Attribute) -> None:
 
 def refuse_labels(node: Message, attributes: dict[str, Attribute]) -> None:
     """Refuse a forest whose leaves vote for a class or target that it does not have: onnxruntime reads beyond its list."""
-    if node.get("op_type") not in ("TreeEnsembleClassifier", "TreeEnsembleRegressor"):
-        return
     is_classifier = node["op_type"] == "TreeEnsembleClassifier"
-    ids = attributes.get("class_ids" if is_classifier else "target_ids")
-    found = ids.value.decode() if ids and ids.type == 7 else np.empty(0, dtype=np.int64)
+    found = _integers(attributes, "class_ids" if is_classifier else "target_ids")
     if is_classifier:
         lists = [attributes[name] for name in ("classlabels_int64s", "classlabels_strings") if name in attributes]
         width = len(lists[0].value.decode() if lists[0].type == 7 else lists[0].value) if len(lists) == 1 else 0
@@ -266,6 +266,22 @@ def refuse_labels(node: Message, attributes: dict[str, Attribute]) -> None:
         width = width if "n_targets" not in attributes or attributes["n_targets"].value == width else 0
     if not len(found) or found.min() < 0 or found.max() >= width:
         raise Refused(f"has a {node['op_type']} whose leaves vote for what it does not have")
+
+
+def refuse_circles(node: Message, attributes: dict[str, Attribute]) -> None:
+    """Refuse a tree with a child that does not come after its parent: onnxruntime would follow a circle without end."""
+    own, true, false = (_integers(attributes, f"nodes_{name}nodeids") for name in ("", "true", "false"))
+    modes = attributes.get("nodes_modes")
+    sizes = modes.value if modes and modes.type == 8 else np.empty(0, dtype=np.int64)
+    is_well = len(own) == len(true) == len(false) == len(sizes)
+    if not is_well or ((np.minimum(true, false) <= own) & (sizes != len("LEAF"))).any():
+        raise Refused(f"has a {node['op_type']} with a child that does not come after its parent")
+
+
+def _integers(attributes: dict[str, Attribute], name: str) -> np.ndarray:
+    """Return a list of integers, int64 [L], empty where there is none."""
+    found = attributes.get(name)
+    return found.value.decode() if found and found.type == 7 else np.empty(0, dtype=np.int64)
 
 
 def refuse_long_text(attribute: Attribute) -> None:

@@ -37,12 +37,13 @@ class Ints(NamedTuple):
         if len(self.fields) % 2 == 0 and (self.fields[1::2] < 0x80).all():
             return self.fields[1::2].astype(np.int64)
         lasts = np.flatnonzero(self.fields < 0x80)
-        starts, sizes = lasts[::2] + 1, lasts[1::2] - lasts[::2]
-        values = np.zeros(len(starts), dtype=np.uint64)
-        for position in range(int(sizes.max(initial=0))):
-            some = np.flatnonzero(sizes > position)
-            values[some] |= (self.fields[starts[some] + position] & np.uint64(0x7F)) << np.uint64(7 * position)
-        return values.view(np.int64)
+        ends = lasts[1::2]
+        sizes = ends - lasts[::2]
+        values = self.fields[ends].astype(np.int64)
+        for position in range(1, int(sizes.max(initial=0))):
+            more = (values << 7) | (self.fields[ends - position] & np.int64(0x7F))
+            values = np.where(sizes > position, more, values)
+        return values
 
 
 class Floats(NamedTuple):
