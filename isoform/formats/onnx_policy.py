@@ -63,6 +63,7 @@ ML_OPERATORS = {
     }.items()
 }
 """Operator of ai.onnx.ml → its attributes: with these an operator is given its model, so they are listed, too."""
+MAX_DEPTH = 10_000
 TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
 TYPES = {1: ("float_data", 4), 11: ("double_data", 8), 6: ("int32_data", 4), 7: ("int64_data", 8), 9: ("int32_data", 1)}
 """TensorProto.data_type of numbers and truth values → the field for their values, and the size of one in `raw_data`."""
@@ -95,6 +96,7 @@ def check(data: bytes) -> Message:
             if node.get("op_type") in TREES:
                 refuse_labels(node, attributes)
                 refuse_circles(node, attributes)
+                refuse_deep_trees(node, attributes)
             for attribute in attributes.values():
                 refuse_non_finite_attribute(node, attribute)
                 refuse_long_text(attribute)
@@ -276,6 +278,28 @@ def refuse_circles(node: Message, attributes: dict[str, Attribute]) -> None:
     is_well = len(own) == len(true) == len(false) == len(sizes)
     if not is_well or ((np.minimum(true, false) <= own) & (sizes != len("LEAF"))).any():
         raise Refused(f"has a {node['op_type']} with a child that does not come after its parent")
+
+
+def refuse_deep_trees(node: Message, attributes: dict[str, Attribute]) -> None:
+    """Refuse a tree deeper than `MAX_DEPTH`: onnxruntime builds it by recursion and runs out of stack."""
+    own = _integers(attributes, "nodes_nodeids")
+    if own.max(initial=0) < MAX_DEPTH and own.min(initial=0) >= 0:
+        return  # no path can be longer, because ids rise along it
+    trees, is_inner = _integers(attributes, "nodes_treeids"), attributes["nodes_modes"].value != len("LEAF")
+    keys = trees * (own.max() + 1) + own if len(trees) == len(own) else own[:0]
+    left, right = (
+        np.searchsorted(keys, keys - own + _integers(attributes, name)) for name in ("nodes_truenodeids", "nodes_falsenodeids")
+    )
+    parents = np.bincount(np.concatenate([left[is_inner], right[is_inner]]), minlength=len(own))
+    # Where nodes are in order and none has two parents, each is met once on the way down from the roots.
+    if len(keys) and own.min() >= 0 and (np.diff(keys) > 0).all() and len(parents) == len(own) and parents.max() < 2:
+        level = np.flatnonzero(parents == 0)
+        for _ in range(MAX_DEPTH):
+            level = level[is_inner[level]]
+            if not len(level):
+                return
+            level = np.concatenate([left[level], right[level]])
+    raise Refused(f"has a {node['op_type']} deeper than {MAX_DEPTH} nodes, or in disorder")
 
 
 def _integers(attributes: dict[str, Attribute], name: str) -> np.ndarray:
