@@ -16,7 +16,7 @@ from builders import CASES, MODELS, Workspace, dumpable, python
 
 import isoform
 from isoform import load, metadata
-from isoform.errors import BadInput, CheckFailed
+from isoform.errors import BadInput, CheckFailed, IsoformError
 from isoform.formats import FORMATS, open_format
 from isoform.integrity import sha256
 from isoform.labels import labels
@@ -109,7 +109,7 @@ def test_the_safest_format_that_is_there_is_taken(workspace: Workspace) -> None:
 @pytest.mark.parametrize(("model", "name"), CASES)
 def test_a_flipped_byte_is_refused(model: str, name: str, workspace: Workspace) -> None:
     spoil(workspace.file(model, name))
-    with pytest.raises(CheckFailed, match="sha256 is"):
+    with pytest.raises(CheckFailed, match=r"sha256 is|holds \d+ bytes"):
         load(workspace.folder(model), format=name, trust_pickle=True)
 
 
@@ -146,7 +146,7 @@ def test_a_pickle_of_something_else_is_one_line(model: str, name: str, workspace
 def test_code_does_not_run_before_the_hash_is_compared(model: str, name: str, workspace: Workspace, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     workspace.file(model, name).write_bytes(canary_bytes(name, canary))
-    with pytest.raises(CheckFailed, match="sha256 is"):
+    with pytest.raises(CheckFailed, match=r"sha256 is|holds \d+ bytes"):
         load(workspace.folder(model), format=name, trust_pickle=True)
     assert not canary.exists()
 
@@ -156,7 +156,7 @@ def test_code_in_a_safe_format_never_runs(name: str, workspace: Workspace, tmp_p
     canary = tmp_path / "canary"
     for data in (open_format("full_model").dump({"model_state_dict": Canary(canary)}), pickle.dumps(Canary(canary))):
         workspace.replace("network", name, data)
-        with pytest.raises(BadInput, match="cannot read it"):
+        with pytest.raises(IsoformError, match=r"cannot read it|is not ONNX"):
             load(workspace.folder("network"), format=name, trust_pickle=True)
     assert not canary.exists()
 
@@ -184,7 +184,7 @@ def test_a_file_that_is_no_model_is_one_line_even_when_its_hash_is_right(model: 
         whole[: len(whole) // 2],
     ):
         workspace.replace(model, name, data)
-        with pytest.raises(BadInput, match="cannot read it") as caught:
+        with pytest.raises(IsoformError, match=r"cannot read it|is empty|is not ONNX|is cut") as caught:
             load(workspace.folder(model), format=name, trust_pickle=True)
         assert str(caught.value).startswith(str(workspace.file(model, name)))
         assert len(str(caught.value)) < 1000

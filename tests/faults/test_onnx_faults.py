@@ -1,4 +1,4 @@
-"""Faults 43 to 56: what an attacker can write into model.onnx, each made from the good file and really dangerous."""
+"""Faults 43 to 56, and 21 in ONNX: what an attacker can write into model.onnx, made from the good file, really dangerous."""
 
 import itertools
 import os
@@ -21,7 +21,7 @@ ELSEWHERE = f"{POLICY}:refuse_external_data"
 
 
 def onnx_fault(number: int, title: str, make: Callable[[Site], bytes], reason: str, guard: str) -> Fault:
-    return Fault(number=number, title=title, format="onnx", make=make, reason=reason, guard=guard)
+    return Fault(number=number, title=title, format="onnx", make=make, reason=reason, guard=guard, timeout_s=8)
 
 
 def changed(change: Callable[[ModelProto, Site], None]) -> Callable[[Site], bytes]:
@@ -285,17 +285,45 @@ def trailing(site: Site) -> bytes:
     return site.good + b"\xfa\x3e\x05hello"
 
 
-def out_of_range(model: ModelProto, site: Site) -> None:
-    """A leaf votes for a class that the forest lacks: onnxruntime 1.32 aborts, or reads what lies behind its list."""
-    trees = {
+def forest(**trees: Any) -> Callable[[Site], bytes]:
+    """Return how to make a model that asks a forest, of one split unless `trees` say otherwise, as well."""
+    split = {
         "nodes_treeids": [0, 0, 0], "nodes_nodeids": [0, 1, 2], "nodes_featureids": [0, 0, 0],
         "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"], "nodes_values": [0.0, 0.0, 0.0],
         "nodes_truenodeids": [1, 0, 0], "nodes_falsenodeids": [2, 0, 0],
         "class_treeids": [0, 0, 0, 0], "class_nodeids": [1, 1, 2, 2], "class_ids": [0, 1, 0, 1],
-        "class_weights": [0.1, 0.9, 0.9, 0.1], "classlabels_strings": ["only"],
+        "class_weights": [0.1, 0.9, 0.9, 0.1], "classlabels_strings": ["no", "yes"],
     }  # fmt: skip
-    node = helper.make_node("TreeEnsembleClassifier", ["n0"], ["a label", "scores"], domain="ai.onnx.ml", **trees)
-    append(model, node, helper.make_node("ReduceMax", ["scores", "last"], ["more"], keepdims=1), last=np.array([1]))
+
+    def change(model: ModelProto, site: Site) -> None:
+        node = helper.make_node(
+            "TreeEnsembleClassifier", ["n0"], ["a label", "scores"], domain="ai.onnx.ml", **{**split, **trees}
+        )
+        append(model, node, helper.make_node("ReduceMax", ["scores", "last"], ["more"], keepdims=1), last=np.array([1]))
+
+    return changed(change)
+
+
+def chain(length: int) -> dict[str, Any]:
+    """Return a tree whose every split has a leaf and the next split."""
+    nodes, leaves = range(2 * length + 1), range(length, 2 * length + 1)
+    return {
+        "nodes_treeids": [0 for _ in nodes], "nodes_nodeids": list(nodes), "nodes_featureids": [0 for _ in nodes],
+        "nodes_modes": ["BRANCH_LEQ"] * length + ["LEAF" for _ in leaves], "nodes_values": [float(node) for node in nodes],
+        "nodes_truenodeids": list(leaves[:-1]) + [0 for _ in leaves],
+        "nodes_falsenodeids": [*range(1, length), leaves[-1]] + [0 for _ in leaves],
+        "class_treeids": [0 for _ in leaves], "class_nodeids": list(leaves), "class_ids": [0 for _ in leaves],
+        "class_weights": [0.5 for _ in leaves],
+    }  # fmt: skip
+
+
+CIRCLE = {
+    "nodes_treeids": [0] * 5, "nodes_nodeids": [0, 1, 2, 3, 4], "nodes_featureids": [0] * 5,
+    "nodes_modes": ["BRANCH_LEQ", "BRANCH_LEQ", "BRANCH_LEQ", "LEAF", "LEAF"], "nodes_values": [1e30] * 5,
+    "nodes_truenodeids": [1, 2, 1, 0, 0], "nodes_falsenodeids": [4, 3, 3, 0, 0],
+    "class_treeids": [0, 0], "class_nodeids": [3, 4], "class_ids": [0, 1], "class_weights": [0.5, 0.5],
+}  # fmt: skip
+"""A tree whose split 2 leads back to split 1."""
 
 
 def billion_targets(model: ModelProto, site: Site) -> None:
@@ -358,7 +386,9 @@ FAULTS = [
     onnx_fault(54, "dims beyond the data", changed(dims_lie), r"of shape \[1073741824, 8\] with", f"{POLICY}:refuse_other_size"),
     onnx_fault(54, "label of a million bytes", changed(long_label), "has a text of 1000000 bytes", f"{POLICY}:refuse_long_text"),
     onnx_fault(54, "two billion targets", changed(billion_targets), "Regressor whose leaves", f"{POLICY}:refuse_labels"),
-    onnx_fault(54, "class that is not there", changed(out_of_range), "Classifier whose leaves", f"{POLICY}:refuse_labels"),
+    onnx_fault(21, "class that is not there", forest(classlabels_strings=["no"]), "whose leaves vote", f"{POLICY}:refuse_labels"),
+    onnx_fault(21, "tree in a circle", forest(**CIRCLE), "child that does not come after", f"{POLICY}:refuse_circles"),
+    onnx_fault(21, "tree of 100000 levels", forest(**chain(100_000)), "deeper than 10000", f"{POLICY}:refuse_deep_trees"),
     onnx_fault(55, "NaN", spoilt(float("nan")), "NaN or an infinite number in the tensor", f"{POLICY}:refuse_non_finite"),
     onnx_fault(55, "infinity", spoilt(float("inf")), "NaN or an infinite number in the tensor", f"{POLICY}:refuse_non_finite"),
     onnx_fault(
