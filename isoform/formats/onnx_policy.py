@@ -261,7 +261,7 @@ def refuse_labels(node: Message, attributes: dict[str, Attribute]) -> None:
     found = _integers(attributes, "class_ids" if is_classifier else "target_ids")
     if is_classifier:
         lists = [attributes[name] for name in ("classlabels_int64s", "classlabels_strings") if name in attributes]
-        width = len(lists[0].value.decode() if lists[0].type == 7 else lists[0].value) if len(lists) == 1 else 0
+        width = len(lists[0].value.values if lists[0].type == 7 else lists[0].value) if len(lists) == 1 else 0
     else:
         width = attributes["n_targets"].value if "n_targets" in attributes and attributes["n_targets"].type == 2 else 1
         width = min(width, len(found))  # each target has a leaf: a billion of them would take their memory for every row
@@ -305,7 +305,7 @@ def refuse_deep_trees(node: Message, attributes: dict[str, Attribute]) -> None:
 def _integers(attributes: dict[str, Attribute], name: str) -> np.ndarray:
     """Return a list of integers, int64 [L], empty where there is none."""
     found = attributes.get(name)
-    return found.value.decode() if found and found.type == 7 else np.empty(0, dtype=np.int64)
+    return found.value.values if found and found.type == 7 else np.empty(0, dtype=np.int64)
 
 
 def refuse_long_text(attribute: Attribute) -> None:

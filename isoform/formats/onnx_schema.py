@@ -5,7 +5,7 @@ millions of numbers quick to read, and its graph, if it has one, is read like th
 """
 
 import re
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,14 +26,16 @@ class Attribute(NamedTuple):
     """float, int, bytes, a tensor or a graph as `Message`, `Floats`, `Ints`; of a list of texts their lengths, int64 [L]."""
 
 
-class Ints(NamedTuple):
+class Ints:
     """A list of integers, decoded when they are wanted."""
 
-    fields: np.ndarray
-    """uint8: tag, varint, tag, varint…"""
+    def __init__(self, fields: np.ndarray) -> None:
+        self.fields = fields
+        """uint8: tag, varint, tag, varint… Of both only the last byte is below 128."""
 
-    def decode(self) -> np.ndarray:
-        """Return int64 [L]."""
+    @cached_property
+    def values(self) -> np.ndarray:
+        """int64 [L]."""
         if len(self.fields) % 2 == 0 and (self.fields[1::2] < 0x80).all():
             return self.fields[1::2].astype(np.int64)
         lasts = np.flatnonzero(self.fields < 0x80)
@@ -41,8 +43,8 @@ class Ints(NamedTuple):
         sizes = ends - lasts[::2]
         values = self.fields[ends].astype(np.int64)
         for position in range(1, int(sizes.max(initial=0))):
-            more = (values << 7) | (self.fields[ends - position] & np.int64(0x7F))
-            values = np.where(sizes > position, more, values)
+            earlier = self.fields[ends - position] & np.int64(0x7F)
+            values = np.where(sizes > position, values << 7 | earlier, values)
         return values
 
 
