@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from isoform import metadata as documents
-from isoform.errors import BadInput, Refused, printable
+from isoform.errors import BadInput, CheckFailed, Refused, printable
 from isoform.formats import FORMATS
 from isoform.integrity import read_bytes, refuse_bad_path, sha256
-from isoform.loading import read_file
+from isoform.loading import UNSAFE, read_file
 
 
 def inspect(path: Path) -> Iterator[str]:
-    """Yield printable lines that describe the version folder or the model file at `path`. Raises `BadInput`."""
+    """Yield printable lines that describe the version folder or the model file at `path`. Raises `BadInput`, `CheckFailed`."""
     for line in _describe(path):
         yield printable(line)
 
@@ -67,19 +67,16 @@ def _inspect_bytes(path: Path, data: bytes) -> Iterator[str]:
 
 def _inspect_onnx(path: Path, data: bytes) -> Iterator[str]:
     from isoform.formats import onnx as onnx_format
+    from isoform.formats import onnx_policy
 
     try:
-        import onnx
-
-        graph = onnx.load_model_from_string(data)
-        opsets = ", ".join(f"{entry.domain or 'ai.onnx'} {entry.version}" for entry in graph.opset_import)
-        yield f"  ONNX IR {graph.ir_version}, opset {opsets}, {len(graph.graph.node)} nodes"
-    except ImportError:
-        yield "  ONNX IR and opset: pip install 'isoform[pipeline]' to see them"
-    except Exception as error:  # protobuf's DecodeError is not importable without protobuf
-        raise BadInput(path, f"is not ONNX ({error})", "rebuild it with 'dvc repro'") from error
-    try:
+        model = onnx_policy.check(data)
+        opsets = ", ".join(f"{entry.get('domain') or 'ai.onnx'} {entry['version']}" for entry in model.get("opset_import", ()))
+        yield f"  ONNX IR {model['ir_version']}, opset {opsets}, {len(model['graph'].get('node', ()))} nodes"
+        yield f"  operators  {', '.join(onnx_policy.operators(model))}"
         session = onnx_format.load(data)
+    except Refused as refusal:
+        raise CheckFailed(path, str(refusal), UNSAFE) from refusal
     except Exception as error:
         raise BadInput(path, f"onnxruntime cannot read it ({str(error)[:200]})", "rebuild it with 'dvc repro'") from error
     for title, values in (("input ", session.get_inputs()), ("output", session.get_outputs())):

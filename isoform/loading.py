@@ -23,11 +23,12 @@ class Model:
 
     metadata: Metadata = field(repr=False)
     config: Config = field(repr=False)
-    path: Path = field(repr=False)
     format: str
     native: Any = field(repr=False)
     """The format's own object: an onnxruntime session, a `torch.nn.Module` in `eval()`, a scikit-learn Pipeline."""
     module: FormatModule = field(repr=False)
+    path: Path = field(repr=False)
+    """The file that it was loaded from."""
 
     def predict_proba(self, rows: Rows) -> np.ndarray:
         """Return the probability of each class, float32 [N, K] in [0, 1], classes as in `config.classes`.
@@ -50,6 +51,8 @@ class Model:
         columns = prepare(rows, self.config.numeric, self.config.categorical)
         try:
             found = answer(self.module, self.native, columns, self.config)
+        except Refused as refusal:
+            raise CheckFailed(self.path, str(refusal), "ask for fewer rows at once, or " + UNSAFE) from refusal
         except Exception as error:  # each runtime has its own; the rows were checked, so it is the model
             refuse_failure(self.path, error)
             raise

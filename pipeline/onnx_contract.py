@@ -1,9 +1,9 @@
-"""What every model.onnx promises beside its answers: its inputs and outputs, its labels, and no answer to no rows.
+"""What every model.onnx promises beside its answers: its labels, and no answer to no rows. (Its inputs: isoform.formats.onnx.)
 
 Shapes: N rows, K classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -17,31 +17,6 @@ from isoform.rows import Columns
 from pipeline.parity import Question, in_batches
 
 WHERE, ACTION = "format 'onnx'", "correct its exporter; nothing was published"
-LABEL_TYPES = {str: "tensor(string)", bool: "tensor(bool)", int: "tensor(int64)"}
-
-
-def check_signature(session: Any, config: Config) -> None:
-    """Raise `CheckFailed` unless there is one input [N, 1] per raw column, and the outputs are those of the task."""
-    expected = dict.fromkeys(config.numeric, ("tensor(float)", 1))
-    expected |= dict.fromkeys(config.categorical, ("tensor(string)", 1))
-    _check_tensors("input", session.get_inputs(), expected)
-    outputs: dict[str, tuple[str, int | None]] = {onnx_format.OUTPUT[config.task]: ("tensor(float)", config.width)}
-    if config.task == "classification":
-        outputs = {"label": (LABEL_TYPES[type(config.classes[0])], None)} | outputs
-    _check_tensors("output", session.get_outputs(), outputs)
-
-
-def _check_tensors(kind: str, found: Sequence[Any], expected: Mapping[str, tuple[str, int | None]]) -> None:
-    """Check names, types and shapes: [N] where the width is None, [N, width] elsewhere, N being any number."""
-    if [tensor.name for tensor in found] != list(expected):
-        reason = f"its {kind}s are {', '.join(tensor.name for tensor in found)}; expected {', '.join(expected)}"
-        raise CheckFailed(WHERE, reason, ACTION)
-    for tensor, (dtype, width) in zip(found, expected.values(), strict=True):
-        rows, *rest = tensor.shape or [0]
-        if tensor.type != dtype or isinstance(rows, int) or rest != ([] if width is None else [width]):
-            shape = "[N]" if width is None else f"[N, {width}]"
-            reason = f"its {kind} '{tensor.name}' is {tensor.type} {tensor.shape}; expected {dtype} {shape} for any N"
-            raise CheckFailed(WHERE, reason, ACTION)
 
 
 def check_labels(

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from onnx import ModelProto
 
-from isoform.formats import FORMATS
+from isoform.errors import CheckFailed, Refused
+from isoform.formats import FORMATS, onnx_policy
 from isoform.formats import onnx as onnx_format
 from isoform.loading import parse_model
 from isoform.metadata import Config
@@ -40,7 +41,16 @@ def main(kind: Literal["sklearn", "torch"], name: str) -> None:
     source, export = {"sklearn": ("joblib", export_sklearn), "torch": ("state_dict", export_torch)}[kind]
     path = folder / FORMATS[source].filename
     native = parse_model(path, source, records.read(folder, "train", path.name), config)
-    records.write(folder, "export", {FORMATS["onnx"].filename: onnx_format.dump(export(native, config, settings.onnx))})
+    content = onnx_format.dump(export(native, config, settings.onnx))
+    try:
+        onnx_policy.check(content)
+    except Refused as refusal:
+        raise CheckFailed(
+            f"model '{name}'",
+            f"its model.onnx {refusal}",
+            "read what it could be made to do, then allow it in isoform/formats/onnx_policy.py",
+        ) from refusal
+    records.write(folder, "export", {FORMATS["onnx"].filename: content})
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from isoform.errors import CheckFailed
 from isoform.formats import FORMATS, open_format
 from isoform.integrity import sync, write_atomic
 from isoform.loading import answer, parse_model
@@ -42,7 +43,6 @@ def validate(
     Raises `CheckFailed` at the first format that does not agree on the held-out rows, all at once and in batches,
     and on the hostile ones, and when model.onnx does not keep its contract.
     """
-    onnx_contract.check_signature(natives["onnx"], config)
     answers: dict[str, Answer] = {
         name: partial(answer, open_format(name), native, config=config) for name, native in natives.items()
     }
@@ -62,8 +62,14 @@ def validate(
 
 
 def reload(kind: Kind, folder: Path, contents: Mapping[str, bytes], config: Config) -> dict[str, Any]:
-    """Parse every format from its bytes."""
-    return {name: parse_model(folder / FORMATS[name].filename, name, contents[name], config) for name in FORMATS_OF[kind]}
+    """Parse every format from its bytes; raises `CheckFailed` for what the policy of a format refuses."""
+    natives = {}
+    for name in FORMATS_OF[kind]:
+        try:
+            natives[name] = parse_model(folder / FORMATS[name].filename, name, contents[name], config)
+        except CheckFailed as failure:
+            raise CheckFailed(f"format '{name}'", failure.reason, "correct its exporter; nothing was published") from failure
+    return natives
 
 
 def main(kind: Kind, name: str) -> None:

@@ -112,7 +112,7 @@ def test_the_safest_format_that_is_there_is_taken(workspace: Workspace) -> None:
 @pytest.mark.parametrize(("model", "name"), CASES)
 def test_a_flipped_byte_is_refused(model: str, name: str, workspace: Workspace) -> None:
     spoil(workspace.file(model, name))
-    with pytest.raises(CheckFailed, match="sha256 is"):
+    with pytest.raises(CheckFailed, match=r"sha256 is|holds \d+ bytes"):
         load(workspace.folder(model), format=name, trust_pickle=True)
 
 

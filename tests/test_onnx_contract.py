@@ -1,4 +1,4 @@
-"""pipeline.onnx_contract: what a model.onnx must have beside the right numbers."""
+"""What a model.onnx must have beside the right numbers: the signature that isoform.formats.onnx wants, pipeline.onnx_contract."""
 
 import dataclasses
 from typing import Any
@@ -9,10 +9,10 @@ import pytest
 from onnx import TensorProto, helper
 from test_onnx_graph import CONFIG, PINNED, joined_core
 
-from isoform.errors import CheckFailed
+from isoform.errors import CheckFailed, Refused
 from isoform.formats import onnx as onnx_format
 from isoform.rows import Columns
-from pipeline.onnx_contract import check_labels, check_no_rows, check_signature
+from pipeline.onnx_contract import check_labels, check_no_rows
 from pipeline.onnx_graph import assemble
 from pipeline.parity import held_out
 
@@ -33,7 +33,7 @@ def session(made: onnx.ModelProto) -> Any:
 
 
 def test_what_the_exporter_makes_keeps_the_contract() -> None:
-    check_signature(session(model()), CONFIG)
+    onnx_format.refuse_other_signature(session(model()), CONFIG)
     check_no_rows(session(model()), COLUMNS)
     probabilities = onnx_format.infer(session(model()), COLUMNS, CONFIG)
     check_labels(session(model()), held_out(COLUMNS, np.arange(3), [2]), [probabilities, probabilities], CONFIG, "joblib")
@@ -43,7 +43,7 @@ def test_what_the_exporter_makes_keeps_the_contract() -> None:
 def test_labels_of_every_type_keep_the_contract(classes: list[Any]) -> None:
     config = dataclasses.replace(CONFIG, classes=classes)
     made = session(assemble(joined_core(), config, PINNED, joined=True, answer="p"))
-    check_signature(made, config)
+    onnx_format.refuse_other_signature(made, config)
     check_no_rows(made, COLUMNS)
 
 
@@ -53,7 +53,7 @@ def test_a_regression_keeps_the_contract_and_has_no_label() -> None:
     core.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "axis"))
     core.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1]))
     made = session(assemble(core, REGRESSION, PINNED, joined=True, answer="y"))
-    check_signature(made, REGRESSION)
+    onnx_format.refuse_other_signature(made, REGRESSION)
     check_no_rows(made, COLUMNS)
     check_labels(made, held_out(COLUMNS, np.arange(3), []), [np.zeros((3, 1))], REGRESSION, "joblib")
 
@@ -96,15 +96,15 @@ SABOTAGES = {
 def test_another_signature_is_refused(change: Any) -> None:
     made = model()
     change(made)
-    with pytest.raises(CheckFailed, match=f"^format 'onnx': {SABOTAGES[change]}.*; correct its exporter; nothing was published"):
-        check_signature(session(made), CONFIG)
+    with pytest.raises(Refused, match=f"^{SABOTAGES[change]}"):
+        onnx_format.load(onnx_format.dump(made), CONFIG)
 
 
 def test_another_number_or_type_of_classes_is_refused() -> None:
-    with pytest.raises(CheckFailed, match=r"'probabilities' is tensor\(float\) \['N', 2\]; expected tensor\(float\) \[N, 3\]"):
-        check_signature(session(model()), dataclasses.replace(CONFIG, classes=[1, 2, 3]))
-    with pytest.raises(CheckFailed, match=r"'label' is tensor\(int64\) \['N'\]; expected tensor\(string\) \[N\]"):
-        check_signature(session(model()), dataclasses.replace(CONFIG, classes=["1", "2"]))
+    with pytest.raises(Refused, match=r"'probabilities' is tensor\(float\) \['N', 2\]; expected tensor\(float\) \[N, 3\]"):
+        onnx_format.refuse_other_signature(session(model()), dataclasses.replace(CONFIG, classes=[1, 2, 3]))
+    with pytest.raises(Refused, match=r"'label' is tensor\(int64\) \['N'\]; expected tensor\(string\) \[N\]"):
+        onnx_format.refuse_other_signature(session(model()), dataclasses.replace(CONFIG, classes=["1", "2"]))
 
 
 def test_a_label_that_is_not_the_references_is_refused() -> None:

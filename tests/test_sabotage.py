@@ -283,7 +283,7 @@ def test_an_answer_that_is_not_finite_for_one_hostile_row_alone_is_blocked(works
 
     def spoil(made: ModelProto) -> None:
         answer = node(made, "Identity", "probabilities")
-        constants = {"/n0": 1e38, "/n1": columns["n1"][row], "/nothing": np.nan}
+        constants = {"/n0": 1e38, "/n1": columns["n1"][row]}
         for name, value in constants.items():
             made.graph.initializer.append(numpy_helper.from_array(np.array(value, dtype=np.float32), name))
         made.graph.node.extend(
@@ -291,7 +291,7 @@ def test_an_answer_that_is_not_finite_for_one_hostile_row_alone_is_blocked(works
                 helper.make_node("Equal", ["n0", "/n0"], ["/is_n0"]),
                 helper.make_node("Equal", ["n1", "/n1"], ["/is_n1"]),
                 helper.make_node("And", ["/is_n0", "/is_n1"], ["/is_that_row"]),
-                helper.make_node("Where", ["/is_that_row", "/nothing", answer.input[0]], ["probabilities"]),
+                helper.make_node("Where", ["/is_that_row", "/rows/nan", answer.input[0]], ["probabilities"]),
             ]
         )
         made.graph.node.remove(answer)

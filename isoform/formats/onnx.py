@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from isoform.errors import Refused, first_line
+from isoform.formats import onnx_policy
 from isoform.metadata import Config, Task
 from isoform.rows import Cells, Columns, Rows, read, to_list, to_text
 
@@ -20,6 +22,17 @@ IDENTITY = bytes.fromhex(
 )
 """The smallest ONNX model of text: it answers with its input."""
 
+MAX_MEMORY_BYTES = 4 << 30
+"""What a session may take for tensors, weights included: the largest batch that it can answer at once is bounded by it."""
+CPU = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+SESSION = {
+    "session.load_model_format": "ONNX",  # not ORT's own .ort format
+    "session.use_env_allocators": "1",  # those with the limit on memory
+    # Computes what depends on no row when a session is opened, without regard to the limit.
+    "optimization.disable_specified_optimizers": "ConstantFolding",
+}
+LABEL_TYPES = {str: "tensor(string)", bool: "tensor(bool)", int: "tensor(int64)"}
+
 OUTPUT: dict[Task, str] = {"classification": "probabilities", "regression": "prediction"}
 """The output that holds the answer, float32 [N, K]."""
 
@@ -30,13 +43,42 @@ def dump(model: Any) -> bytes:
 
 
 def load(data: bytes, config: Config | None = None) -> ort.InferenceSession:
-    """Open a session on `data`; from bytes, onnxruntime refuses every form of external data."""
+    """Open a session on what `isoform.formats.onnx_policy` allows and, with a `config`, on its inputs and outputs alone.
+
+    It may take `MAX_MEMORY_BYTES` for its answers. From bytes, onnxruntime itself refuses every form of external data.
+    """
+    onnx_policy.check(data)
+    # Replaces the allocator that the next session takes: each has its own, and what others of the process have stays theirs.
+    ort.create_and_register_allocator(CPU, ort.OrtArenaCfg(MAX_MEMORY_BYTES, -1, -1, -1))
     options = ort.SessionOptions()
     # One thread gives one row the same bits alone and in a batch, and is fastest for small models.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # a failure raises; its log line would be a second, longer report
-    options.add_session_config_entry("session.load_model_format", "ONNX")  # not ORT's own .ort format
-    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    for key, value in SESSION.items():
+        options.add_session_config_entry(key, value)
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    if config is not None:
+        refuse_other_signature(session, config)
+    return session
+
+
+def refuse_other_signature(session: ort.InferenceSession, config: Config) -> None:
+    """Raise `Refused` unless there is one input [N, 1] per raw column, and the outputs are those of the task."""
+    inputs: dict[str, tuple[str, int | None]] = dict.fromkeys(config.numeric, ("tensor(float)", 1))
+    inputs |= dict.fromkeys(config.categorical, ("tensor(string)", 1))
+    outputs: dict[str, tuple[str, int | None]] = {OUTPUT[config.task]: ("tensor(float)", config.width)}
+    if config.task == "classification":
+        outputs = {"label": (LABEL_TYPES[type(config.classes[0])], None)} | outputs
+    for kind, found, expected in (("input", session.get_inputs(), inputs), ("output", session.get_outputs(), outputs)):
+        if [tensor.name for tensor in found] != list(expected):
+            names = ", ".join(tensor.name for tensor in found)
+            raise Refused(f"its {kind}s are {names}; expected {', '.join(expected)}")
+        for tensor, (dtype, width) in zip(found, expected.values(), strict=True):
+            rows, *rest = tensor.shape or [0]
+            if tensor.type != dtype or isinstance(rows, int) or rest != ([] if width is None else [width]):
+                shape = "[N]" if width is None else f"[N, {width}]"
+                reason = f"its {kind} '{tensor.name}' is {tensor.type} {tensor.shape}"
+                raise Refused(f"{reason}; expected {dtype} {shape} for any N")
 
 
 def prepare(rows: Rows, numeric: Sequence[str], categorical: Sequence[str]) -> Columns:
@@ -85,14 +127,24 @@ def reads_to_the_first_zero() -> bool:
 
 
 def infer(native: ort.InferenceSession, columns: Columns, config: Config) -> np.ndarray:
-    """Return the output `probabilities` or `prediction`; each column is fed as [N, 1]."""
-    return np.asarray(native.run([OUTPUT[config.task]], _feeds(columns))[0])
+    """Return the output `probabilities` or `prediction`; each column is fed as [N, 1]. Raises `Refused` when it cannot."""
+    return _run(native, OUTPUT[config.task], columns)
 
 
 def predict(native: ort.InferenceSession, columns: Columns) -> np.ndarray:
     """Return the output `label`, int64, bool or object (`str`) [N]: what a consumer in another language reads."""
-    return np.asarray(native.run(["label"], _feeds(columns))[0])
+    return _run(native, "label", columns)
 
 
-def _feeds(columns: Columns) -> dict[str, np.ndarray]:
-    return {name: column.reshape(-1, 1) for name, column in columns.items()}
+def _run(native: ort.InferenceSession, output: str, columns: Columns) -> np.ndarray:
+    try:
+        return np.asarray(native.run([output], {name: column.reshape(-1, 1) for name, column in columns.items()})[0])
+    except Exception as error:  # onnxruntime's own classes, a dozen
+        refuse_more_memory(error)
+        raise Refused(f"onnxruntime cannot answer ({first_line(error)[:200]})") from error
+
+
+def refuse_more_memory(error: Exception) -> None:
+    """Raise `Refused` when it was the limit on memory that kept a session from an answer."""
+    if "Available memory of" in str(error):
+        raise Refused(f"takes more than {MAX_MEMORY_BYTES >> 20} MiB for these rows at once") from error

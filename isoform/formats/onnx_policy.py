@@ -1,0 +1,324 @@
+"""What a model.onnx may be: checked on its bytes, before onnxruntime sees them. Nothing here is read from the artifact.
+
+The lists hold what the estimators of docs/compatibility.md and networks are exported to, each operator looked at for what
+it could be made to do: none opens a file, calls out, draws at random or loops but for `Scan`, over the rows it is given.
+A network that needs another is refused when it is exported. Read in onnx's documentation what the operator does, then add it.
+
+docs/decisions/0022-what-an-onnx-file-may-be.md says what is bounded by this and what is not.
+"""
+
+import math
+from collections.abc import Iterator
+from itertools import chain
+
+import numpy as np
+
+from isoform.errors import Refused
+from isoform.formats.onnx_schema import Attribute, parse
+from isoform.formats.protobuf import Message, Span, signed
+
+HERE = "isoform/formats/onnx_policy.py"
+IR_VERSIONS = range(8, 11)
+OPSETS = {"": range(18, 23), "ai.onnx.ml": range(1, 4)}
+"""Domain → its versions."""
+_ELEMENTWISE = """
+    Abs Add And Cast Clip Div Elu Equal Erf Exp Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu
+    Less LessOrEqual Log Max Min Mish Mul Neg Not Or PRelu Pow Reciprocal Relu Selu Sigmoid Softplus Softsign Sqrt Sub Sum Tanh
+    Where Xor"""
+_ALONG_AN_AXIS = """
+    ArgMax ArgMin BatchNormalization CumSum LayerNormalization LogSoftmax LpNormalization ReduceL1 ReduceL2 ReduceLogSumExp
+    ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Softmax TopK"""
+_PRODUCTS = " Gemm MatMul"
+_SHAPES = """
+    Concat Constant ConstantOfShape Expand Flatten Gather GatherElements Reshape Shape Slice Split Squeeze Tile Transpose
+    Unsqueeze"""
+_ROWS_AGAINST_ROWS = " Scan"  # nearest neighbours, Gaussian processes
+OPERATORS = frozenset((_ELEMENTWISE + _ALONG_AN_AXIS + _PRODUCTS + _SHAPES + _ROWS_AGAINST_ROWS).split())
+"""Of ai.onnx."""
+_TREES = (
+    "base_values nodes_falsenodeids nodes_featureids nodes_hitrates nodes_missing_value_tracks_true nodes_modes nodes_nodeids "
+    "nodes_treeids nodes_truenodeids nodes_values post_transform "
+)
+ML_OPERATORS = {
+    name: frozenset(attributes.split())
+    for name, attributes in {
+        "ArrayFeatureExtractor": "",
+        "Imputer": "imputed_value_floats replaced_value_float",
+        "LabelEncoder": (
+            "keys_floats keys_int64s keys_strings values_floats values_int64s values_strings "
+            "default_float default_int64 default_string"
+        ),
+        "LinearClassifier": "classlabels_ints classlabels_strings coefficients intercepts multi_class post_transform",
+        "LinearRegressor": "coefficients intercepts post_transform",
+        "Normalizer": "norm",
+        "OneHotEncoder": "cats_int64s cats_strings zeros",
+        "SVMRegressor": "coefficients kernel_params kernel_type n_supports one_class post_transform rho support_vectors",
+        "Scaler": "offset scale",
+        "TreeEnsembleClassifier": (
+            _TREES + "class_ids class_nodeids class_treeids class_weights classlabels_int64s classlabels_strings"
+        ),
+        "TreeEnsembleRegressor": (
+            _TREES + "aggregate_function n_targets target_ids target_nodeids target_treeids target_weights"
+        ),
+    }.items()
+}
+"""Operator of ai.onnx.ml → its attributes: with these an operator is given its model, so they are listed, too."""
+MAX_DEPTH = 10_000
+TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
+TYPES = {1: ("float_data", 4), 11: ("double_data", 8), 6: ("int32_data", 4), 7: ("int64_data", 8), 9: ("int32_data", 1)}
+"""TensorProto.data_type of numbers and truth values → the field for their values, and the size of one in `raw_data`."""
+STRING = 8
+FLOATS = {1: "<f4", 11: "<f8"}
+MISSING = "/rows/nan"
+"""The one constant that is NaN: the row policy puts it in the place of ±inf."""
+MAX_TEXT_BYTES = 256
+"""Of a text that may be in an answer: onnxruntime's limit on memory does not count what is in texts."""
+KEYS = ("keys_strings", "cats_strings")
+"""Lists of texts that are compared with, and never in an answer."""
+
+
+def check(data: bytes) -> Message:
+    """Return the model in `data` by names of fields; raises `Refused` for what is not allowed."""
+    refuse_ort_format(data)
+    model = parse(data)
+    refuse_functions(model)
+    refuse_ir_version(model)
+    refuse_opset(model)
+    graphs = list(_graphs(model.get("graph", {})))
+    for graph in graphs:
+        refuse_sparse_initializers(graph)
+        for node in graph.get("node", ()):
+            refuse_domain(node.get("domain", ""))
+            refuse_operator(node)
+            attributes = {attribute.name: attribute for attribute in node.get("attribute", ())}
+            refuse_second_attribute(node, attributes)
+            refuse_attribute(node, attributes)
+            if node.get("op_type") in TREES:
+                refuse_labels(node, attributes)
+                refuse_circles(node, attributes)
+                refuse_deep_trees(node, attributes)
+            for attribute in attributes.values():
+                refuse_non_finite_attribute(node, attribute)
+                refuse_long_text(attribute)
+        for tensor in _tensors(graph):
+            refuse_external_data(tensor)
+            refuse_other_size(tensor)
+            refuse_non_finite(tensor)
+            refuse_long_label(tensor)
+    return model
+
+
+def operators(model: Message) -> list[str]:
+    """Return the names of a model's operators, sorted."""
+    nodes = chain.from_iterable(graph.get("node", ()) for graph in _graphs(model.get("graph", {})))
+    return sorted({node.get("op_type", "") for node in nodes})
+
+
+def _graphs(graph: Message, nested: bool = False) -> Iterator[Message]:
+    """Yield `graph` and those in its nodes."""
+    yield graph
+    for node in graph.get("node", ()):
+        for attribute in node.get("attribute", ()):
+            if attribute.type == 5:
+                refuse_nested_graph(node, nested)
+                yield from _graphs(attribute.value, nested=True)
+
+
+def _tensors(graph: Message) -> Iterator[Message]:
+    """Yield a graph's initializers and the tensors in its nodes."""
+    yield from graph.get("initializer", ())
+    for node in graph.get("node", ()):
+        yield from (attribute.value for attribute in node.get("attribute", ()) if attribute.type == 4)
+
+
+# Each guard is a function of its own: tests/faults takes them out one at a time and watches its test turn red.
+
+
+def refuse_ort_format(data: bytes) -> None:
+    """Refuse onnxruntime's own format, a FlatBuffer that names kernels."""
+    if data[4:8] == b"ORTM":
+        raise Refused("is in onnxruntime's own format (.ort), not in ONNX")
+
+
+def refuse_functions(model: Message) -> None:
+    """Refuse operators that a model defines for itself."""
+    if "functions" in model:
+        raise Refused(f"defines {len(model['functions'])} operators of its own (functions)")
+
+
+def refuse_ir_version(model: Message) -> None:
+    """Refuse another version of the format."""
+    if (found := model.get("ir_version")) not in IR_VERSIONS:
+        raise Refused(f"has IR version {found}, allowed are {IR_VERSIONS[0]} to {IR_VERSIONS[-1]}")
+
+
+def refuse_opset(model: Message) -> None:
+    """Refuse operators of another version."""
+    for entry in model.get("opset_import", ()):
+        domain, found = entry.get("domain", ""), entry.get("version")
+        refuse_domain(domain)
+        allowed = OPSETS.get(domain, range(1))
+        if found not in allowed:
+            raise Refused(f"has opset {found} of {domain or 'ai.onnx'}, allowed are {allowed[0]} to {allowed[-1]}")
+
+
+def refuse_domain(domain: str) -> None:
+    """Refuse operators that ONNX does not define."""
+    if domain not in OPSETS:
+        raise Refused(f"uses operators of the domain '{domain}', allowed are ai.onnx and ai.onnx.ml")
+
+
+def refuse_operator(node: Message) -> None:
+    """Refuse an operator that nobody has looked at."""
+    name, is_ml = node.get("op_type", ""), node.get("domain", "") != ""
+    if name not in (ML_OPERATORS if is_ml else OPERATORS):
+        raise Refused(f"uses the operator {'ai.onnx.ml.' * is_ml}{name}, which is not among those that {HERE} allows")
+
+
+def refuse_second_attribute(node: Message, attributes: dict[str, Attribute]) -> None:
+    """Refuse two attributes of one name: which of them counts is the reader's choice."""
+    if len(attributes) != len(node.get("attribute", ())):
+        raise Refused(f"has a {node['op_type']} with two attributes of one name")
+
+
+def refuse_attribute(node: Message, attributes: dict[str, Attribute]) -> None:
+    """Refuse attributes of ai.onnx.ml that nobody has looked at."""
+    if node.get("domain", "") and (others := attributes.keys() - ML_OPERATORS.get(node["op_type"], attributes.keys())):
+        raise Refused(f"has a {node['op_type']} with the attribute {min(others)}, which is not among those that {HERE} allows")
+
+
+def refuse_nested_graph(node: Message, nested: bool) -> None:
+    """Refuse a graph in a node, but for the body of a `Scan` that is in none itself: loops in loops need not end."""
+    if nested or node.get("op_type") != "Scan":
+        raise Refused(f"has a graph in a {node.get('op_type')}{' in a graph in a Scan' * nested}")
+
+
+def refuse_sparse_initializers(graph: Message) -> None:
+    """Refuse sparse constants, which no export has and whose external data many checks overlook."""
+    if "sparse_initializer" in graph:
+        raise Refused(f"has {len(graph['sparse_initializer'])} sparse initializers")
+
+
+def refuse_external_data(tensor: Message) -> None:
+    """Refuse a tensor whose data is in another file, or at an address in memory."""
+    if "external_data" in tensor or tensor.get("data_location", 0):
+        where = ", ".join(f"{entry.get('key')} {entry.get('value')}" for entry in tensor.get("external_data", ()))
+        raise Refused(f"keeps the data of '{tensor.get('name', '')}' elsewhere ({where})")
+
+
+def refuse_other_size(tensor: Message) -> None:
+    """Refuse a tensor of another type, or with other data than its shape says."""
+    kind, name = tensor.get("data_type", 0), tensor.get("name", "")
+    if kind != STRING and kind not in TYPES:
+        raise Refused(f"has a tensor '{name}' of data type {kind}")
+    field, width = TYPES.get(kind, ("string_data", 0))
+    fields = tensor.keys() & {"float_data", "double_data", "int32_data", "int64_data", "string_data", "raw_data"}
+    if len(fields) > 1 or not fields <= {field, *(["raw_data"] if width else [])}:
+        raise Refused(f"gives the data of '{name}' as {' and '.join(sorted(fields))}")
+    dims = [signed(size) for size in tensor.get("dims", ())]
+    held = _count(tensor, field, width)
+    if min(dims, default=0) < 0 or held != math.prod(dims):
+        raise Refused(f"has a tensor '{name}' of shape {dims} with data for {held:g}")
+
+
+def _count(tensor: Message, field: str, width: int) -> float:
+    """Return the number of values for which a tensor has data."""
+    if raw := tensor.get("raw_data"):
+        return float(raw.size / width)
+    data = tensor.get(field, ())
+    if field in ("float_data", "double_data") or not data:
+        return data.size / TYPES[tensor["data_type"]][1] if data else 0
+    if field == "string_data":
+        return len(data)
+    return int((np.frombuffer(data.view(), np.uint8) < 0x80).sum())  # varints: the last byte of each
+
+
+def refuse_non_finite(tensor: Message) -> None:
+    """Refuse NaN and ±inf among a tensor's numbers, but for the one NaN of the row policy."""
+    data = tensor.get("raw_data") or tensor.get("float_data") or tensor.get("double_data")
+    dtype = FLOATS.get(tensor.get("data_type", 0))
+    if not data or not dtype or (tensor.get("name") == MISSING and not tensor.get("dims")):
+        return
+    if data.size % np.dtype(dtype).itemsize == 0 and not np.isfinite(np.frombuffer(data.view(), dtype)).all():
+        raise Refused(f"has NaN or an infinite number in the tensor '{tensor.get('name', '')}'")
+
+
+def refuse_non_finite_attribute(node: Message, attribute: Attribute) -> None:
+    """Refuse NaN and ±inf in an attribute, but for what an `Imputer` replaces and thresholds of +inf, which all numbers meet."""
+    if attribute.type == 1:
+        is_good = math.isfinite(attribute.value) or (node.get("op_type"), attribute.name) == ("Imputer", "replaced_value_float")
+    elif attribute.type == 6 and not attribute.value.is_finite():
+        is_good = attribute.name == "nodes_values" and bool((attribute.value.decode() > -np.inf).all())
+    else:
+        return
+    if not is_good:
+        raise Refused(f"has NaN or an infinite number in {attribute.name} of a {node.get('op_type')}")
+
+
+def refuse_labels(node: Message, attributes: dict[str, Attribute]) -> None:
+    """Refuse a forest whose leaves vote for a class or target that it does not have: onnxruntime reads beyond its list."""
+    is_classifier = node["op_type"] == "TreeEnsembleClassifier"
+    found = _integers(attributes, "class_ids" if is_classifier else "target_ids")
+    if is_classifier:
+        lists = [attributes[name] for name in ("classlabels_int64s", "classlabels_strings") if name in attributes]
+        width = len(lists[0].value.values if lists[0].type == 7 else lists[0].value) if len(lists) == 1 else 0
+    else:
+        width = attributes["n_targets"].value if "n_targets" in attributes and attributes["n_targets"].type == 2 else 1
+        width = min(width, len(found))  # each target has a leaf: a billion of them would take their memory for every row
+        width = width if "n_targets" not in attributes or attributes["n_targets"].value == width else 0
+    if not len(found) or found.min() < 0 or found.max() >= width:
+        raise Refused(f"has a {node['op_type']} whose leaves vote for what it does not have")
+
+
+def refuse_circles(node: Message, attributes: dict[str, Attribute]) -> None:
+    """Refuse a tree with a child that does not come after its parent: onnxruntime would follow a circle without end."""
+    own, true, false = (_integers(attributes, f"nodes_{name}nodeids") for name in ("", "true", "false"))
+    modes = attributes.get("nodes_modes")
+    sizes = modes.value if modes and modes.type == 8 else np.empty(0, dtype=np.int64)
+    is_well = len(own) == len(true) == len(false) == len(sizes)
+    if not is_well or ((np.minimum(true, false) <= own) & (sizes != len("LEAF"))).any():
+        raise Refused(f"has a {node['op_type']} with a child that does not come after its parent")
+
+
+def refuse_deep_trees(node: Message, attributes: dict[str, Attribute]) -> None:
+    """Refuse a tree deeper than `MAX_DEPTH`: onnxruntime builds it by recursion and runs out of stack."""
+    own = _integers(attributes, "nodes_nodeids")
+    if own.max(initial=0) < MAX_DEPTH and own.min(initial=0) >= 0:
+        return  # no path can be longer, because ids rise along it
+    trees, is_inner = _integers(attributes, "nodes_treeids"), attributes["nodes_modes"].value != len("LEAF")
+    keys = trees * (own.max() + 1) + own if len(trees) == len(own) else own[:0]
+    left, right = (
+        np.searchsorted(keys, keys - own + _integers(attributes, name)) for name in ("nodes_truenodeids", "nodes_falsenodeids")
+    )
+    parents = np.bincount(np.concatenate([left[is_inner], right[is_inner]]), minlength=len(own))
+    # Where nodes are in order and none has two parents, each is met once on the way down from the roots.
+    if len(keys) and own.min() >= 0 and (np.diff(keys) > 0).all() and len(parents) == len(own) and parents.max() < 2:
+        level = np.flatnonzero(parents == 0)
+        for _ in range(MAX_DEPTH):
+            level = level[is_inner[level]]
+            if not len(level):
+                return
+            level = np.concatenate([left[level], right[level]])
+    raise Refused(f"has a {node['op_type']} deeper than {MAX_DEPTH} nodes, or in disorder")
+
+
+def _integers(attributes: dict[str, Attribute], name: str) -> np.ndarray:
+    """Return a list of integers, int64 [L], empty where there is none."""
+    found = attributes.get(name)
+    return found.value.values if found and found.type == 7 else np.empty(0, dtype=np.int64)
+
+
+def refuse_long_text(attribute: Attribute) -> None:
+    """Refuse long texts in attributes that may be in an answer."""
+    if attribute.name in KEYS or attribute.type not in (3, 8):
+        return
+    longest = int(attribute.value.max(initial=0)) if attribute.type == 8 else len(attribute.value)
+    if longest > MAX_TEXT_BYTES:
+        raise Refused(f"has a text of {longest} bytes in {attribute.name}, the limit is {MAX_TEXT_BYTES}")
+
+
+def refuse_long_label(tensor: Message) -> None:
+    """Refuse long texts in tensors."""
+    texts: list[Span] = tensor.get("string_data", [])
+    if (longest := max((text.size for text in texts), default=0)) > MAX_TEXT_BYTES:
+        raise Refused(f"has a text of {longest} bytes in the tensor '{tensor.get('name', '')}', the limit is {MAX_TEXT_BYTES}")

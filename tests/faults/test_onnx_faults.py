@@ -1,0 +1,454 @@
+"""Faults 43 to 56, and 21 in ONNX: what an attacker can write into model.onnx, made from the good file, really dangerous."""
+
+import itertools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from cases import expect, try_both_ways, try_without_guard
+from harness import Child, Fault, Outcome, Site, problems
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from isoform.errors import Refused
+from isoform.formats import onnx as onnx_format
+
+POLICY, WIRE, FORMAT = "isoform.formats.onnx_policy", "isoform.formats.protobuf", "isoform.formats.onnx"
+ELSEWHERE = f"{POLICY}:refuse_external_data"
+
+
+def onnx_fault(number: int, title: str, make: Callable[[Site], bytes], reason: str, guard: str) -> Fault:
+    return Fault(number=number, title=title, format="onnx", make=make, reason=reason, guard=guard, timeout_s=8)
+
+
+def changed(change: Callable[[ModelProto, Site], None]) -> Callable[[Site], bytes]:
+    """Return how to make the file that `change` leaves of the good one."""
+
+    def make(site: Site) -> bytes:
+        model = onnx.load_model_from_string(site.good)
+        change(model, site)
+        return model.SerializeToString()
+
+    return make
+
+
+def weights(model: ModelProto) -> TensorProto:
+    """Return the largest tensor of numbers."""
+    return max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+
+
+def append(model: ModelProto, *nodes: Any, **constants: np.ndarray) -> None:
+    """Have the answer depend on nodes that make `more`, [1, 1] or [N, 1], from constants and the column n0."""
+    answer = next(node for node in model.graph.node if "probabilities" in node.output)
+    for name, value in constants.items():
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(0), "no"))
+    nodes = (*nodes, helper.make_node("Mul", ["more", "no"], ["nothing"]))
+    nodes = (*nodes, helper.make_node("Add", [answer.input[0], "nothing"], ["probabilities"]))
+    model.graph.node.remove(answer)
+    model.graph.node.extend(nodes)
+
+
+# 43 to 49: data elsewhere. The weights themselves lie there, so that a reader that follows answers.
+
+
+def entries(tensor: TensorProto, **values: str) -> None:
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in values.items():
+        tensor.external_data.add(key=key, value=value)
+
+
+def outside(place: Callable[[Site, bytes], str], **more: str) -> Callable[[Site], bytes]:
+    """Return how to make a file whose weights lie where `place` has put them."""
+
+    def change(model: ModelProto, site: Site) -> None:
+        tensor = weights(model)
+        location = place(site, tensor.raw_data)
+        tensor.ClearField("raw_data")
+        entries(tensor, location=location, **more)
+
+    return changed(change)
+
+
+def above(site: Site, data: bytes) -> str:
+    (site.folder.parent / "secret").write_bytes(data)
+    return "../secret"
+
+
+def absolute(site: Site, data: bytes) -> str:
+    (site.root / "secret").write_bytes(data)
+    return str(site.root / "secret")
+
+
+def symlink(site: Site, data: bytes) -> str:
+    (site.root / "secret").write_bytes(data)
+    (site.folder / "linked.bin").symlink_to(site.root / "secret")
+    return "linked.bin"
+
+
+def hard_link(site: Site, data: bytes) -> str:
+    (site.root / "secret").write_bytes(data)
+    os.link(site.root / "secret", site.folder / "hard.bin")
+    return "hard.bin"
+
+
+def beside(site: Site, data: bytes) -> str:
+    (site.folder / "weights.bin").write_bytes(data)
+    return "weights.bin"
+
+
+def sparse(model: ModelProto, site: Site) -> None:
+    tensor = weights(model)
+    (site.folder / "sparse.bin").write_bytes(tensor.raw_data)
+    made = model.graph.sparse_initializer.add(dims=tensor.dims)
+    made.values.CopyFrom(TensorProto(name=tensor.name, data_type=tensor.data_type, dims=[int(np.prod(tensor.dims))]))
+    entries(made.values, location="sparse.bin")
+    made.indices.CopyFrom(numpy_helper.from_array(np.arange(np.prod(tensor.dims)), f"{tensor.name}_indices"))
+    model.graph.initializer.remove(tensor)
+
+
+def in_attribute(model: ModelProto, site: Site) -> None:
+    (site.folder / "value.bin").write_bytes(np.zeros(1, dtype=np.float32).tobytes())
+    value = TensorProto(data_type=TensorProto.FLOAT, dims=[1, 1])
+    entries(value, location="value.bin")
+    append(model, helper.make_node("Constant", [], ["more"], value=value))
+
+
+def in_body(model: ModelProto, site: Site) -> None:
+    def change(inner: Any) -> None:
+        (site.folder / "inner.bin").write_bytes(np.zeros(1, dtype=np.float32).tobytes())
+        value = inner.initializer.add(data_type=TensorProto.FLOAT, dims=[1], name="inner")
+        entries(value, location="inner.bin")
+
+    append(model, scan(change))
+
+
+def scan(change: Callable[[Any], None] = lambda graph: None) -> Any:
+    """Return a loop over the rows of column n0."""
+    row = helper.make_tensor_value_info("row", TensorProto.FLOAT, [1])
+    out = helper.make_tensor_value_info("same", TensorProto.FLOAT, [1])
+    body = helper.make_graph([helper.make_node("Identity", ["row"], ["same"])], "body", [row], [out])
+    change(body)
+    return helper.make_node("Scan", ["n0"], ["more"], body=body, num_scan_inputs=1)
+
+
+# 50 to 53: what onnxruntime would do with names
+
+
+def uses(operator: str, domain: str = "", **attributes: Any) -> Callable[[Site], bytes]:
+    def change(model: ModelProto, site: Site) -> None:
+        if domain and domain not in {entry.domain for entry in model.opset_import}:
+            model.opset_import.add(domain=domain, version=1)
+        append(model, helper.make_node(operator, ["n0"], ["more"], domain=domain, **attributes))
+
+    return changed(change)
+
+
+def endless(model: ModelProto, site: Site) -> None:
+    value = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Identity", [a], [b]) for a, b in (("go", "goes"), ("held", "holds"))],
+        "body",
+        [value("step", TensorProto.INT64, []), value("go", TensorProto.BOOL, []), value("held", TensorProto.FLOAT, None)],
+        [value("goes", TensorProto.BOOL, []), value("holds", TensorProto.FLOAT, None)],
+    )
+    loop = helper.make_node("Loop", ["steps", "always", "n0"], ["more"], body=body)
+    append(model, loop, steps=np.array(10**15), always=np.array(True))
+
+
+def loops_in_loops(model: ModelProto, site: Site) -> None:
+    def change(graph: Any) -> None:
+        inner = scan()
+        inner.input[0], inner.output[0] = "row", "same"
+        inner.attribute[0].g.input[0].type.tensor_type.ClearField("shape")
+        inner.attribute[0].g.output[0].type.tensor_type.ClearField("shape")
+        graph.node[0].CopyFrom(inner)
+        inner.attribute[0].g.input[0].name, inner.attribute[0].g.node[0].input[0] = "cell", "cell"
+
+    append(model, scan(change))
+
+
+def function(model: ModelProto, site: Site) -> None:
+    made = helper.make_function(
+        "mine", "F", ["x"], ["y"], [helper.make_node("Identity", ["x"], ["y"])], [helper.make_opsetid("", 18)]
+    )
+    model.functions.append(made)
+    model.opset_import.add(domain="mine", version=1)
+    append(model, helper.make_node("F", ["n0"], ["more"], domain="mine"))
+
+
+def opset(version: int) -> Callable[[Site], bytes]:
+    return changed(lambda model, site: setattr(model.opset_import[0], "version", version))
+
+
+def ort_format(site: Site) -> bytes:
+    """Return what onnxruntime itself saves of the good model: it loads, where nothing forbids it."""
+    made = site.root.parent / "model.ort"
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(made)
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    ort.InferenceSession(site.good, options, providers=["CPUExecutionProvider"])
+    return made.read_bytes()
+
+
+# 54: memory
+
+
+def asks(elements: int) -> Callable[[Site], bytes]:
+    """Return how to make a model that wants a float32 of so many elements."""
+
+    def change(model: ModelProto, site: Site) -> None:
+        nodes = [
+            helper.make_node("ConstantOfShape", ["wanted"], ["large"]),
+            helper.make_node("ReduceMax", ["large"], ["more"], keepdims=1),
+        ]
+        append(model, *nodes, wanted=np.array([1, elements]))
+
+    return changed(change)
+
+
+def doubles(model: ModelProto, site: Site) -> None:
+    names = ["n0", *(f"double_{i}" for i in range(40))]
+    nodes = [helper.make_node("Concat", [a, a], [b], axis=1) for a, b in itertools.pairwise(names)]
+    append(model, *nodes, helper.make_node("ReduceMax", [names[-1], "axis"], ["more"], keepdims=1), axis=np.array([1]))
+
+
+def expands(model: ModelProto, site: Site) -> None:
+    nodes = [helper.make_node("Expand", ["n0", "to"], ["large"]), helper.make_node("ReduceMax", ["large", "axis"], ["more"])]
+    append(model, *nodes, to=np.array([1, 1 << 40]), axis=np.array([1]))
+
+
+def dims_lie(model: ModelProto, site: Site) -> None:
+    weights(model).dims[:] = [1 << 30, 8]
+
+
+def long_label(model: ModelProto, site: Site) -> None:
+    encoder = helper.make_node(
+        "LabelEncoder", ["label_"], ["label"], domain="ai.onnx.ml", keys_int64s=[0, 1], values_strings=["x" * 10**6, "y"]
+    )
+    node = next(node for node in model.graph.node if "label" in node.output)
+    node.output[0] = "label_"
+    model.graph.node.append(encoder)
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.STRING
+
+
+# 55: numbers that are none
+
+
+def spoilt(value: float) -> Callable[[Site], bytes]:
+    def change(model: ModelProto, site: Site) -> None:
+        tensor = weights(model)
+        values = numpy_helper.to_array(tensor).copy()
+        values.flat[-1] = value
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+
+    return changed(change)
+
+
+def spoilt_attribute(model: ModelProto, site: Site) -> None:
+    coefficients = {"coefficients": [float("nan")], "intercepts": [0.0]}
+    append(model, helper.make_node("LinearRegressor", ["n0"], ["more"], domain="ai.onnx.ml", **coefficients))
+
+
+# 56: another signature
+
+
+def renamed(model: ModelProto, site: Site) -> None:
+    model.graph.input[0].name = "m0"
+    for node in model.graph.node:
+        node.input[:] = ["m0" if name == "n0" else name for name in node.input]
+
+
+def frozen(model: ModelProto, site: Site) -> None:
+    for value in [*model.graph.input, *model.graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_value = 5
+
+
+def one_more(model: ModelProto, site: Site) -> None:
+    model.graph.output.append(helper.make_tensor_value_info("/rows/numbers", TensorProto.FLOAT, ["N", 4]))
+
+
+# The nearest fault of what is no ONNX: bytes that two readers may take for two models
+
+
+def twice(site: Site) -> bytes:
+    """Return the good model with a second graph: protobuf merges the two."""
+    more = ModelProto()
+    more.graph.node.append(helper.make_node("Identity", ["n0"], ["unseen"]))
+    return site.good + more.SerializeToString()
+
+
+def trailing(site: Site) -> bytes:
+    return site.good + b"\xfa\x3e\x05hello"
+
+
+def forest(**trees: Any) -> Callable[[Site], bytes]:
+    """Return how to make a model that asks a forest, of one split unless `trees` say otherwise, as well."""
+    split = {
+        "nodes_treeids": [0, 0, 0], "nodes_nodeids": [0, 1, 2], "nodes_featureids": [0, 0, 0],
+        "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"], "nodes_values": [0.0, 0.0, 0.0],
+        "nodes_truenodeids": [1, 0, 0], "nodes_falsenodeids": [2, 0, 0],
+        "class_treeids": [0, 0, 0, 0], "class_nodeids": [1, 1, 2, 2], "class_ids": [0, 1, 0, 1],
+        "class_weights": [0.1, 0.9, 0.9, 0.1], "classlabels_strings": ["no", "yes"],
+    }  # fmt: skip
+
+    def change(model: ModelProto, site: Site) -> None:
+        node = helper.make_node(
+            "TreeEnsembleClassifier", ["n0"], ["a label", "scores"], domain="ai.onnx.ml", **{**split, **trees}
+        )
+        append(model, node, helper.make_node("ReduceMax", ["scores", "last"], ["more"], keepdims=1), last=np.array([1]))
+
+    return changed(change)
+
+
+def chain(length: int) -> dict[str, Any]:
+    """Return a tree whose every split has a leaf and the next split."""
+    nodes, leaves = range(2 * length + 1), range(length, 2 * length + 1)
+    return {
+        "nodes_treeids": [0 for _ in nodes], "nodes_nodeids": list(nodes), "nodes_featureids": [0 for _ in nodes],
+        "nodes_modes": ["BRANCH_LEQ"] * length + ["LEAF" for _ in leaves], "nodes_values": [float(node) for node in nodes],
+        "nodes_truenodeids": list(leaves[:-1]) + [0 for _ in leaves],
+        "nodes_falsenodeids": [*range(1, length), leaves[-1]] + [0 for _ in leaves],
+        "class_treeids": [0 for _ in leaves], "class_nodeids": list(leaves), "class_ids": [0 for _ in leaves],
+        "class_weights": [0.5 for _ in leaves],
+    }  # fmt: skip
+
+
+CIRCLE = {
+    "nodes_treeids": [0] * 5, "nodes_nodeids": [0, 1, 2, 3, 4], "nodes_featureids": [0] * 5,
+    "nodes_modes": ["BRANCH_LEQ", "BRANCH_LEQ", "BRANCH_LEQ", "LEAF", "LEAF"], "nodes_values": [1e30] * 5,
+    "nodes_truenodeids": [1, 2, 1, 0, 0], "nodes_falsenodeids": [4, 3, 3, 0, 0],
+    "class_treeids": [0, 0], "class_nodeids": [3, 4], "class_ids": [0, 1], "class_weights": [0.5, 0.5],
+}  # fmt: skip
+"""A tree whose split 2 leads back to split 1."""
+
+
+def billion_targets(model: ModelProto, site: Site) -> None:
+    trees = {
+        "nodes_treeids": [0], "nodes_nodeids": [0], "nodes_featureids": [0], "nodes_modes": ["LEAF"], "nodes_values": [0.0],
+        "nodes_truenodeids": [0], "nodes_falsenodeids": [0], "target_treeids": [0], "target_nodeids": [0], "target_ids": [0],
+        "target_weights": [1.0], "n_targets": 2**31 - 1,
+    }  # fmt: skip
+    node = helper.make_node("TreeEnsembleRegressor", ["n0"], ["scores"], domain="ai.onnx.ml", **trees)
+    append(model, node, helper.make_node("ReduceMax", ["scores", "last"], ["more"], keepdims=1), last=np.array([1]))
+
+
+FAULTS = [
+    onnx_fault(43, "external data ../", outside(above), r"keeps the data of '.+' elsewhere \(location \.\./secret\)", ELSEWHERE),
+    onnx_fault(44, "absolute path", outside(absolute), r"elsewhere \(location /.*/secret\)", ELSEWHERE),
+    onnx_fault(45, "symbolic link", outside(symlink), r"elsewhere \(location linked\.bin\)", ELSEWHERE),
+    onnx_fault(46, "hard link", outside(hard_link), r"elsewhere \(location hard\.bin\)", ELSEWHERE),
+    onnx_fault(47, "sparse initializer", changed(sparse), "has 1 sparse init", f"{POLICY}:refuse_sparse_initializers"),
+    onnx_fault(47, "tensor in an attribute", changed(in_attribute), r"elsewhere \(location value\.bin\)", ELSEWHERE),
+    onnx_fault(47, "tensor in a body", changed(in_body), r"elsewhere \(location inner\.bin\)", ELSEWHERE),
+    onnx_fault(
+        48,
+        "address in memory",
+        outside(lambda site, data: "*/_ORT_MEM_ADDR_/*", offset="4194304", length="256"),
+        r"elsewhere \(location \*/_ORT_MEM_ADDR_/\*, offset 4194304",
+        ELSEWHERE,
+    ),
+    onnx_fault(
+        49, "length 10^15", outside(beside, length=str(10**15)), r"elsewhere \(location weights\.bin, length 10{15}\)", ELSEWHERE
+    ),
+    onnx_fault(50, "unknown operator", uses("RandomNormalLike"), "the operator RandomNormalLike,", f"{POLICY}:refuse_operator"),
+    onnx_fault(50, "made-up operator", uses("System"), "uses the operator System,", f"{POLICY}:refuse_operator"),
+    onnx_fault(50, "loop of 10^15 steps", changed(endless), "has a graph in a Loop", f"{POLICY}:refuse_nested_graph"),
+    onnx_fault(50, "loop in a loop", changed(loops_in_loops), "in a graph in a Scan", f"{POLICY}:refuse_nested_graph"),
+    onnx_fault(50, "function", changed(function), "defines 1 operators of its own", f"{POLICY}:refuse_functions"),
+    onnx_fault(
+        50,
+        "unknown attribute",
+        uses("LinearRegressor", "ai.onnx.ml", coefficients=[1.0], intercepts=[0.0], targets=10**9),
+        "has a LinearRegressor with the attribute targets",
+        f"{POLICY}:refuse_attribute",
+    ),
+    onnx_fault(51, "custom domain", uses("Evil", "evil.example"), "of the domain 'evil.example'", f"{POLICY}:refuse_domain"),
+    onnx_fault(
+        51, "onnxruntime's domain", uses("Gelu", "com.microsoft"), "of the domain 'com.microsoft'", f"{POLICY}:refuse_domain"
+    ),
+    onnx_fault(52, "opset 999", opset(999), "has opset 999 of ai.onnx", f"{POLICY}:refuse_opset"),
+    onnx_fault(52, "opset 7", opset(7), "has opset 7 of ai.onnx", f"{POLICY}:refuse_opset"),
+    onnx_fault(
+        52,
+        "IR 999",
+        changed(lambda model, site: setattr(model, "ir_version", 999)),
+        "has IR version 999",
+        f"{POLICY}:refuse_ir_version",
+    ),
+    onnx_fault(53, ".ort bytes", ort_format, "is in onnxruntime's own format", f"{POLICY}:refuse_ort_format"),
+    onnx_fault(53, "a second graph", twice, "gives 'graph' of a ModelProto twice", f"{WIRE}:refuse_second_value"),
+    onnx_fault(53, "an unknown field", trailing, "field 1007, wire type 2, of a ModelProto", f"{WIRE}:refuse_unknown_field"),
+    onnx_fault(53, "cut", lambda site: site.good[:-9], "is cut: a field of a", f"{WIRE}:refuse_overrun"),
+    onnx_fault(54, "dims beyond the data", changed(dims_lie), r"of shape \[1073741824, 8\] with", f"{POLICY}:refuse_other_size"),
+    onnx_fault(54, "label of a million bytes", changed(long_label), "has a text of 1000000 bytes", f"{POLICY}:refuse_long_text"),
+    onnx_fault(54, "two billion targets", changed(billion_targets), "Regressor whose leaves", f"{POLICY}:refuse_labels"),
+    onnx_fault(21, "class that is not there", forest(classlabels_strings=["no"]), "whose leaves vote", f"{POLICY}:refuse_labels"),
+    onnx_fault(21, "tree in a circle", forest(**CIRCLE), "child that does not come after", f"{POLICY}:refuse_circles"),
+    onnx_fault(21, "tree of 100000 levels", forest(**chain(100_000)), "deeper than 10000", f"{POLICY}:refuse_deep_trees"),
+    onnx_fault(55, "NaN", spoilt(float("nan")), "NaN or an infinite number in the tensor", f"{POLICY}:refuse_non_finite"),
+    onnx_fault(55, "infinity", spoilt(float("inf")), "NaN or an infinite number in the tensor", f"{POLICY}:refuse_non_finite"),
+    onnx_fault(
+        55,
+        "NaN in an attribute",
+        changed(spoilt_attribute),
+        "infinite number in coefficients of a LinearRegressor",
+        f"{POLICY}:refuse_non_finite_attribute",
+    ),
+    onnx_fault(56, "wrong input name", changed(renamed), "its inputs are m0, n1,", f"{FORMAT}:refuse_other_signature"),
+    onnx_fault(56, "wrong shape", changed(frozen), r"input 'n0' is tensor\(float\) \[5, 1\]", f"{FORMAT}:refuse_other_signature"),
+    onnx_fault(56, "one more output", changed(one_more), "its outputs are label, pro", f"{FORMAT}:refuse_other_signature"),
+]
+LIMIT = f"{FORMAT}:MAX_MEMORY_BYTES"
+GREEDY = [
+    onnx_fault(54, title, make, r"takes more than 256 MiB for these rows at once", LIMIT)
+    for title, make in {
+        "asks for 32 GiB": asks(1 << 33),
+        "asks for a million GiB": asks(1 << 48),
+        "doubles 40 times": changed(doubles),
+        "expands 10^12 times": changed(expands),
+    }.items()
+]
+"""Refused while it answers: by Isoform where it limits memory, elsewhere when memory has run out."""
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_it_is_held(
+    fault: Fault, child: Child, make_site: Callable[[str], Site], record: Callable[[int, str, str, str, Outcome], None]
+) -> None:
+    try_both_ways(fault, child, make_site(fault.format), record)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_it_is_not_held_without_its_guard(fault: Fault, child: Child, make_site: Callable[[str], Site]) -> None:
+    try_without_guard(fault, child, make_site(fault.format))
+
+
+@pytest.mark.parametrize("fault", GREEDY, ids=str)
+def test_a_model_takes_no_more_memory_than_it_may(
+    fault: Fault, child: Child, make_site: Callable[[str], Site], record: Callable[[int, str, str, str, Outcome], None]
+) -> None:
+    site = make_site("onnx")
+    site.replace(fault.make(site))
+    site.vouch()
+    # Less than it is outside of the tests, because some of these fill what they get.
+    outcome = child.attempt(site.root, site.command, without=f"{LIMIT}={256 << 20}")
+    expect("b", problems(outcome, fault.reason, site.path.name))
+    record(fault.number, fault.title, fault.format, "b", outcome)
+    outcome = child.attempt(site.root, site.command, without=f"{LIMIT}={1 << 50}")
+    assert list(problems(outcome, fault.reason, site.path.name)), f"it is held without {fault.guard}"
+
+
+def test_a_model_of_170_bytes_cannot_have_32_gib() -> None:
+    nodes = [helper.make_node("ConstantOfShape", ["s"], ["c"]), helper.make_node("ReduceMax", ["c"], ["label"])]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in (("x", ["N", 1]), ("label", [1])))
+    graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(np.array([1 << 33]), "s")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    data = onnx_format.dump(model)
+    assert len(data) <= 170
+    session = onnx_format.load(data)
+    with pytest.raises(Refused, match="takes more than 4096 MiB"):
+        onnx_format.predict(session, {"x": np.zeros(1, dtype=np.float32)})
