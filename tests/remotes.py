@@ -20,7 +20,8 @@ from servers import Remote
 
 TIMEOUT_S = 60.0
 VERSION = Path("models/logistic/v1.0.0")
-MODEL, FOLDER, PARTS = str(VERSION / "model.onnx"), "data/rows", "parts"PIPELINE = """\
+MODEL, FOLDER, PARTS = str(VERSION / "model.onnx"), "data/rows", "parts"
+PIPELINE = """\
 stages:
   split:
     cmd: mkdir parts && head -c 900 data/rows/1.csv > parts/a && tail -c 800 data/rows/2.csv > parts/b && wc data/rows/0.csv > count

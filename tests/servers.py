@@ -113,7 +113,12 @@ def _listening(command: Callable[[int], list[str]], root: Path, port: int) -> tu
         chosen = port or free_port()
         with (root / "server.log").open("ab") as log:
             process = subprocess.Popen(
-                command(chosen), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, preexec_fn=_die_with_parent
+                command(chosen),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
         until = time.monotonic() + START_S
         while process.poll() is None and time.monotonic() < until:

@@ -58,7 +58,19 @@ def site(request: pytest.FixtureRequest, pushed: Callable[[str], Site], tmp_path
 
 
 def test_matrix(site):
-    for path, change in [(MODEL, gone), (MODEL, flipped), (MODEL, cut), (f"{FOLDER}/1.csv", gone), (f"{FOLDER}/1.csv", flipped), (f"{FOLDER}/1.csv", cut), (FOLDER, gone), (FOLDER, cut), (FOLDER, flipped), (FOLDER, shortened), (PARTS, shortened)]:
+    for path, change in [
+        (MODEL, gone),
+        (MODEL, flipped),
+        (MODEL, cut),
+        (f"{FOLDER}/1.csv", gone),
+        (f"{FOLDER}/1.csv", flipped),
+        (f"{FOLDER}/1.csv", cut),
+        (FOLDER, gone),
+        (FOLDER, cut),
+        (FOLDER, flipped),
+        (FOLDER, shortened),
+        (PARTS, shortened),
+    ]:
         keep = site.object(path).read_bytes()
         site.damage(path, change)
         print(site.remote.kind, path, change.__name__)
@@ -75,4 +87,7 @@ def test_matrix(site):
             print("   pull", verify, o.status, round(o.seconds, 2), o.stderr.strip().replace("\n", "|")[:300])
             o = run(site.clone, "isoform", "verify")
             print("     verify", o.status, round(o.seconds, 2), o.stderr.strip()[:200])
-        p = site.object(path); p.unlink(missing_ok=True); p.write_bytes(keep); p.chmod(0o444)
+        p = site.object(path)
+        p.unlink(missing_ok=True)
+        p.write_bytes(keep)
+        p.chmod(0o444)
