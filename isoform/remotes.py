@@ -1,8 +1,8 @@
 """Does a DVC remote hold, whole, every object that a revision names?
 
-dvc's own answers mislead here: `dvc push` exits 0 when a file that it should send is nowhere, takes a folder for whole when its list
-is there, and never replaces an object; `dvc pull` compares no content unless the remote says `verify = true`. This asks the remote
-alone: what lies in the local cache is no evidence.
+dvc's own answers mislead here. `dvc push` exits 0 when a file that it should send is nowhere, takes a folder for whole when its
+list is there, and never replaces an object. `dvc pull` compares no content unless the remote says `verify = true`, and a folder's
+list not even then. This asks the remote alone: what lies in the local cache is no evidence.
 """
 
 import json
@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isoform.errors import BadInput, CheckFailed, IsoformError, Refused, first_line
+from isoform.errors import BadInput, CheckFailed, Refused, first_line
 
 PATIENCE_S = 30
 """How long a remote may be silent; libraries of remotes wait up to half an hour."""
+MISSING = "is missing"
+EXTRAS = "pip install 'dvc[s3]', 'dvc[ssh]' or what the remote needs"
 BATCH = 200
 CHUNK_BYTES = 1 << 20
 OID = re.compile(r"[0-9a-f]{32}(\.dir)?")
@@ -70,10 +72,16 @@ def check(
         yield _check_remote(odb, objects, deep)
 
 
+def refuse_absent_remote(url: str, present: bool) -> None:
+    """Refuse a remote with nothing at its url: a bucket or folder of another name, a disk that is not mounted."""
+    if not present:
+        raise BadInput(url, "is not there", "run 'dvc push' if nothing was pushed yet, else mend the remote's url or its mount")
+
+
 def refuse_missing(entry: object) -> None:
     """Refuse an object that the remote has not."""
     if isinstance(entry, FileNotFoundError):
-        raise Refused("is missing")
+        raise Refused(MISSING)
 
 
 def refuse_other_size(recorded: int | None, found: int) -> None:
@@ -83,9 +91,9 @@ def refuse_other_size(recorded: int | None, found: int) -> None:
 
 
 def refuse_other_sum(recorded: int | None, found: int) -> None:
-    """Refuse a folder whose files have another size in all: each by itself has none recorded."""
+    """Refuse a folder whose files have another size in all: of each by itself none is recorded."""
     if recorded not in (None, found):
-        raise Refused(f"lists files of {found} bytes in all, {recorded} are recorded ('--deep' says which file is another)")
+        raise Refused(f"lists files that hold {found} bytes in all, {recorded} are recorded")
 
 
 def refuse_altered_list(oid: str, md5: str) -> None:
@@ -100,7 +108,9 @@ def refuse_other_content(oid: str, md5: str) -> None:
         raise Refused(f"has other content: its md5 is {md5}")
 
 
-def _named_objects(repo: Any, remote: str | None, revision: str | None, all_tags: bool) -> dict[tuple[str | None, str], list[Named]]:
+def _named_objects(
+    repo: Any, remote: str | None, revision: str | None, all_tags: bool
+) -> dict[tuple[str | None, str], list[Named]]:
     """Return the objects by (remote, name of the hash); a remote of None is the default one."""
     named: dict[tuple[str | None, str, str], Named] = {}
     for names in repo.brancher(revs=[revision] if revision else None, all_tags=all_tags, workspace=not revision):
@@ -109,7 +119,7 @@ def _named_objects(repo: Any, remote: str | None, revision: str | None, all_tags
             elsewhere = out.stage.is_repo_import or not out.can_push or (remote and out.remote and remote != out.remote)
             if elsewhere or not out.use_cache or not out.hash_info:
                 continue
-            where = f"{_path(out)} of {names or 'the workspace'}"
+            where = f"{_path(out)} of {names.replace('workspace', 'the workspace') or 'the workspace'}"
             oid = _valid(out.hash_info.value, where)
             key = (remote or out.remote, out.hash_info.name, oid)
             named.setdefault(key, Named(oid, out.meta.size)).names.append(where)
@@ -123,8 +133,7 @@ def _check_remote(odb: Any, objects: list[Named], deep: bool) -> Report:
     from tqdm import tqdm
 
     report = Report(odb.fs.unstrip_protocol(odb.path))
-    if not _ask(odb, lambda: odb.fs.exists(odb.path)):
-        raise BadInput(report.url, "is not there", "run 'dvc push' if nothing was pushed yet, else mend the remote's url or its mount")
+    refuse_absent_remote(report.url, _ask(odb, lambda: odb.fs.exists(odb.path)))
     files = {item.oid: item for item in objects if not item.oid.endswith(".dir")}
     folders = [(item, _list_files(odb, item, report)) for item in objects if item.oid.endswith(".dir")]
     for folder, listed in folders:
@@ -134,9 +143,9 @@ def _check_remote(odb: Any, objects: list[Named], deep: bool) -> Report:
             item.folders.append(_url(odb, folder.oid))
     sizes = _look_up(odb, list(files.values()), report)
     for folder, listed in folders:
-        if all(oid in sizes for oid, _ in listed):
-            with _noted(odb, folder, report):
-                listed and refuse_other_sum(folder.size, sum(sizes[oid] for oid, _ in listed))
+        if listed and not deep and all(oid in sizes for oid, _ in listed):
+            with _noted(odb, folder, report, "'isoform remote check --deep' says which file is another"):
+                refuse_other_sum(folder.size, sum(sizes[oid] for oid, _ in listed))
     report.objects = len(files) + len(folders)
     if deep:
         with tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, desc="reading", leave=False, disable=None) as progress:
@@ -184,17 +193,17 @@ def _md5(odb: Any, oid: str, progress: Callable[[int], object] = lambda _: None)
 
 
 @contextmanager
-def _noted(odb: Any, item: Named, report: Report) -> Iterator[None]:
+def _noted(odb: Any, item: Named, report: Report, action: str = "") -> Iterator[None]:
     """Note a refusal of `item` in the report."""
     try:
         yield
     except Refused as refusal:
-        reason = f"{refusal} ({item.names[0]}{f' and {len(item.names) - 1} more' if len(item.names) > 1 else ''} names it)"
-        there = str(refusal) != "is missing"
+        others = f" and {len(item.names) - 1} more" if len(item.names) > 1 else ""
         # dvc neither replaces an object nor sends a file of a folder whose list is there: both have to go first.
-        gone = [*(["it"] if there else []), *item.folders]
-        action = f"delete {' and '.join(gone)} there, then 'dvc push'" if gone else "run 'dvc push'"
-        report.bad.append(CheckFailed(_url(odb, item.oid), reason, f"{action} from a clone that has it"))
+        gone = [*([] if str(refusal) == MISSING else ["it"]), *item.folders]
+        push = f"delete {' and '.join(gone)} there, then 'dvc push'" if gone else "run 'dvc push'"
+        reason = f"{refusal} (needed for {item.names[0]}{others})"
+        report.bad.append(CheckFailed(_url(odb, item.oid), reason, action or f"{push} from a clone that has it"))
 
 
 def _ask(odb: Any, request: Callable[[], Any]) -> Any:
@@ -206,8 +215,8 @@ def _ask(odb: Any, request: Callable[[], Any]) -> Any:
         raise _unreadable(odb, error) from error
 
 
-def _unreadable(odb: Any, error: Exception) -> IsoformError:
-    url = odb.fs.protocol if isinstance(error, IsoformError) else _root(odb)
+def _unreadable(odb: Any, error: Exception) -> BadInput:
+    url = odb.fs.unstrip_protocol(odb.path)
     told = f"{type(error).__name__}: {first_line(error)}"
     if REFUSALS.search(told):
         return BadInput(url, f"refuses us ({told})", "give credentials that may read, in .dvc/config.local or the environment")
@@ -240,11 +249,11 @@ def _told_by_dvc(where: str | Path) -> Iterator[None]:
         from dvc.exceptions import DvcException
         from dvc_objects.fs.errors import ConfigError, RemoteMissingDepsError
     except ImportError:
-        raise BadInput("dvc", "is not installed", "pip install 'dvc[s3]', 'dvc[ssh]' or what the remote needs") from None
+        raise BadInput("dvc", "is not installed", EXTRAS) from None
     try:
         yield
     except RemoteMissingDepsError as error:
-        raise BadInput(where, first_line(error), "pip install 'dvc[s3]', 'dvc[ssh]' or what the remote needs") from error
+        raise BadInput(where, first_line(error), EXTRAS) from error
     except (DvcException, ConfigError) as error:
         raise BadInput(where, f"cannot be checked ({first_line(error)})", "correct it, and run again") from error
 
@@ -261,7 +270,3 @@ def _path(out: Any) -> str:
 
 def _url(odb: Any, oid: str) -> str:
     return str(odb.fs.unstrip_protocol(odb.oid_to_path(oid)))
-
-
-def _root(odb: Any) -> str:
-    return str(odb.fs.unstrip_protocol(odb.path))

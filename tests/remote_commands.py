@@ -3,6 +3,8 @@
 A module of its own, which imports nothing of ours until the command does: the process that forks imports it first.
 """
 
+import ast
+import importlib
 import multiprocessing
 import os
 import sys
@@ -14,7 +16,7 @@ forks.set_forkserver_preload([*LOADED, __name__])
 
 
 def run(command: list[str], folder: str, variables: dict[str, str], streams: str, without: str) -> None:
-    """Run `dvc …` or `isoform …` and end the process; `without` names a guard of isoform.remotes to take out."""
+    """Run `dvc …` or `isoform …` and end the process; `without` is a guard to take out, as in harness.Fault."""
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
@@ -25,7 +27,7 @@ def run(command: list[str], folder: str, variables: dict[str, str], streams: str
     else:
         from isoform.cli import main
     if without:
-        import isoform.remotes
-
-        setattr(isoform.remotes, without, lambda *_: None)
+        module, _, name = without.partition(":")
+        name, _, value = name.partition("=")
+        setattr(importlib.import_module(module), name, ast.literal_eval(value) if value else lambda *_, **__: None)
     sys.exit(main(command[1:]))

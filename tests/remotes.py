@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import remote_commands
-import servers
 from builders import REPOSITORY, Workspace
 from harness import Outcome
 from servers import Remote
@@ -24,7 +23,7 @@ MODEL, FOLDER, PARTS = str(VERSION / "model.onnx"), "data/rows", "parts"
 PIPELINE = """\
 stages:
   split:
-    cmd: mkdir parts && head -c 900 data/rows/1.csv > parts/a && tail -c 800 data/rows/2.csv > parts/b && wc data/rows/0.csv > count
+    cmd: mkdir parts && head -c 900 data/rows/1.csv > parts/a && tail -c 800 data/rows/2.csv > parts/b && wc -l data/rows/* > count
     deps: [data/rows]
     outs: [parts, count]
 """
@@ -52,10 +51,10 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def run(folder: Path, *command: str, without: str = "", **variables: str) -> Outcome:
+def run(folder: Path, *command: str, without: str = "", timeout_s: float = TIMEOUT_S, **variables: str) -> Outcome:
     """Run `dvc …` or `isoform …` in a process forked from one that has their libraries loaded.
 
-    `without` names a guard of isoform.remotes to take out.
+    `without` is a guard to take out, as in harness.Fault.
     """
     home = folder.parent / "home"
     with tempfile.TemporaryDirectory(dir=folder.parent) as streams:
@@ -63,7 +62,7 @@ def run(folder: Path, *command: str, without: str = "", **variables: str) -> Out
         arguments = (list(command), str(folder), environment(home) | variables, streams, without)
         process = remote_commands.forks.Process(target=remote_commands.run, args=arguments)
         process.start()
-        process.join(TIMEOUT_S)
+        process.join(timeout_s)
         timed_out = process.is_alive()
         if timed_out:
             process.kill()
@@ -72,10 +71,10 @@ def run(folder: Path, *command: str, without: str = "", **variables: str) -> Out
         return _outcome(process.exitcode or 0, stdout, stderr, timed_out=timed_out, seconds=time.monotonic() - started)
 
 
-def run_cold(folder: Path, *command: str, **variables: str) -> Outcome:
+def run_cold(folder: Path, *command: str, prefix: tuple[str, ...] = (), **variables: str) -> Outcome:
     """Run a command as a user does, from its own start to its own end."""
     started = time.monotonic()
-    process = start(folder, *command, **variables)
+    process = start(folder, *command, prefix=prefix, **variables)
     try:
         stdout, stderr = process.communicate(timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -85,9 +84,9 @@ def run_cold(folder: Path, *command: str, **variables: str) -> Outcome:
     return _outcome(process.returncode, stdout, stderr, seconds=time.monotonic() - started)
 
 
-def start(folder: Path, *command: str, **variables: str) -> subprocess.Popen[str]:
+def start(folder: Path, *command: str, prefix: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
     """Start a command in a process of its own."""
-    program = [sys.executable, "-m", {"dvc": "dvc", "isoform": "isoform.cli"}[command[0]], *command[1:]]
+    program = [*prefix, sys.executable, "-m", {"dvc": "dvc", "isoform": "isoform.cli"}[command[0]], *command[1:]]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(program, cwd=folder, env=environment(folder.parent / "home") | variables, text=True, **pipes)
 
@@ -116,7 +115,7 @@ def build(folder: Path, workspace: Workspace) -> Path:
     shutil.copytree(workspace.folder("logistic"), folder / VERSION)
     (folder / FOLDER).mkdir(parents=True)
     for number in range(3):
-        (folder / FOLDER / f"{number}.csv").write_text(f"row,{number}\n" * 500)
+        (folder / FOLDER / f"{number}.csv").write_text(f"row,{number}\n" * 8000)
     (folder / "dvc.yaml").write_text(PIPELINE)
     binaries = [str(path.relative_to(folder)) for path in sorted((folder / VERSION).iterdir()) if path.suffix != ".json"]
     done(run(folder, "dvc", "add", "--quiet", FOLDER, *binaries))
@@ -182,6 +181,16 @@ def flipped(data: bytes) -> bytes:
 
 def cut(data: bytes) -> bytes:
     return data[: len(data) // 2]
+
+
+def emptied(folder: Path) -> None:
+    """Leave a clone without cache and outputs, as after `git clone`."""
+    for path in (".dvc/cache", ".dvc/tmp", FOLDER, PARTS):
+        shutil.rmtree(folder / path, ignore_errors=True)
+    for pointer in folder.rglob("*.dvc"):
+        pointer.with_suffix("").unlink(missing_ok=True) if pointer.is_file() else None
+    (folder / "count").unlink(missing_ok=True)
+    shutil.rmtree(folder.parent / "home", ignore_errors=True)
 
 
 def gone(_: bytes) -> None:

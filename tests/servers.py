@@ -112,14 +112,9 @@ def _listening(command: Callable[[int], list[str]], root: Path, port: int) -> tu
     for _ in range(5):
         chosen = port or free_port()
         with (root / "server.log").open("ab") as log:
-            process = subprocess.Popen(
-                command(chosen),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
+            # The kernel ends the server when whoever started it is killed.
+            ended = [_program("setpriv"), "--pdeathsig=KILL", *command(chosen)]
+            process = subprocess.Popen(ended, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         until = time.monotonic() + START_S
         while process.poll() is None and time.monotonic() < until:
             if _answers(chosen):
@@ -130,13 +125,6 @@ def _listening(command: Callable[[int], list[str]], root: Path, port: int) -> tu
             process.wait()
     log_end = (root / "server.log").read_text(errors="replace").strip().splitlines()[-1:]
     raise BadInput(command(0)[0], f"did not start ({' '.join(log_end)})", f"see {root / 'server.log'}")
-
-
-def _die_with_parent() -> None:
-    """Let the kernel end the server when the process that started it is killed."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def free_port() -> int:
@@ -165,20 +153,13 @@ def _program(name: str) -> str:
 
 
 @contextlib.contextmanager
-def throttled(port: int, bytes_per_s: int, *, cut_after: int | None = None) -> Iterator[int]:
-    """Give a port that forwards to `port` slowly, and goes silent for good, connections cut, after `cut_after` bytes of either way."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        passed, closed = [0], threading.Event()
+def throttled(port: int, bytes_per_s: int) -> Iterator[int]:
+    """Give a port that forwards to `port`, slowly."""
+    with contextlib.ExitStack() as stack, socket.create_server(("127.0.0.1", 0)) as listener:
 
         def pump(source: socket.socket, target: socket.socket) -> None:
             with contextlib.suppress(OSError):
-                while (data := source.recv(4096)) and not closed.is_set():
-                    passed[0] += len(data)
-                    if cut_after is not None and passed[0] > cut_after:
-                        closed.set()
-                        listener.close()
-                        break
+                while data := source.recv(2048):
                     target.sendall(data)
                     time.sleep(len(data) / bytes_per_s)
             for end in (source, target):
@@ -186,16 +167,23 @@ def throttled(port: int, bytes_per_s: int, *, cut_after: int | None = None) -> I
                     end.shutdown(socket.SHUT_RDWR)
 
         def accept() -> None:
-            with contextlib.suppress(OSError):
-                while not closed.is_set():
-                    client, _ = listener.accept()
-                    server = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-                    stack.enter_context(client)
+            with contextlib.suppress(OSError):  # until the listener is closed
+                while True:
+                    client = stack.enter_context(listener.accept()[0])
+                    try:
+                        server = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+                    except OSError:
+                        client.close()
+                        continue
                     for pair in ((client, server), (server, client)):
                         threading.Thread(target=pump, args=pair, daemon=True).start()
 
         threading.Thread(target=accept, daemon=True).start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            closed.set()
+        yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[int]:
+    """Give a port that accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
