@@ -23,7 +23,7 @@ MODEL, FOLDER, PARTS = str(VERSION / "model.onnx"), "data/rows", "parts"
 PIPELINE = """\
 stages:
   split:
-    cmd: mkdir parts && head -c 900 data/rows/1.csv > parts/a && tail -c 800 data/rows/2.csv > parts/b && wc -l data/rows/* > count
+    cmd: mkdir parts && head -c 900 data/rows/1.csv >parts/a && tail -c 800 data/rows/2.csv > parts/b && wc -l data/rows/* > count
     deps: [data/rows]
     outs: [parts, count]
 """

@@ -43,11 +43,19 @@ class Remote:
         return self.store / "files" / "md5" / oid[:2] / oid[2:]
 
     def stop(self) -> None:
-        """Kill the server, and what it started for its connections."""
+        """Kill the server and what it started: sshd's process of a connection outlives the one that listens."""
         if self.process and self.process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+            for pid in [self.process.pid, *_descendants(self.process.pid)]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.process.wait()
+
+
+def _descendants(pid: int) -> list[int]:
+    with contextlib.suppress(FileNotFoundError):
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [*children, *(each for child in children for each in _descendants(child))]
+    return []
 
 
 def start(kind: str, root: Path, *, read_only: bool = False, port: int = 0) -> Remote:

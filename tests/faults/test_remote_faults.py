@@ -71,7 +71,7 @@ DAMAGES = [
     ),
     Damage(number=77, title="list of a folder cut", path=FOLDER, change=cut, reason=LIST, guard="altered_list", caught=COMMANDS),
     Damage(
-        number=77, title="list of a folder without its last file", path=PARTS, change=shortened, reason=LIST, guard="altered_list",
+        number=77, title="list of a folder without one file", path=PARTS, change=shortened, reason=LIST, guard="altered_list",
         caught=(CHECK, DEEP),
     ),
 ]  # fmt: skip
@@ -174,13 +174,14 @@ def test_76_a_corrupt_object_in_the_cache_is_trusted_by_dvc_and_not_by_isoform_v
 
 
 def test_76_a_corrupt_object_that_dvc_push_sends_is_caught_by_deep(site: Site, record: Record) -> None:
-    _corrupt_in_cache(site.source, site.oid(MODEL))
+    oid = site.oid(MODEL)
+    _corrupt_in_cache(site.source, oid)
     shutil.rmtree(site.remote.store / "files")
     time.sleep(0.1)
     done(run(site.source, "dvc", "push"))
     assert done(check(site)).stdout.endswith("no bad objects\n"), "of the right size"
     outcome = check(site, "--deep")
-    assert list(problems(outcome, CONTENT, site.oid(MODEL)[2:])) == []
+    assert list(problems(outcome, CONTENT, oid[2:])) == []
     record(76, "corrupt object, mode 0444, pushed from the cache", f"remote: {site.remote.kind}", "-", outcome)
     assert list(problems(check(site, "--deep", without=GUARD + "other_content"), CONTENT))
 
