@@ -13,7 +13,7 @@ VERSIONS ?=
 N ?= 50
 SEED ?= 1
 
-.PHONY: help env run test lint types stale reproduce reproduce-elsewhere tables consumers crash-test benchmark compatibility propose lock keep schema clean
+.PHONY: help env run test lint types stale reproduce reproduce-elsewhere tables consumers crash-test benchmark compatibility propose push remotes lock keep schema clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 21
 
@@ -65,6 +65,13 @@ propose: $(VENV)/.run ## Print the section `data:` of params.yaml for a table (F
 
 keep: $(VENV)/.run ## Point Git at the binaries of versions that params.yaml has left; before committing a version bump
 	python -m pipeline.keep
+
+push: $(VENV)/.run ## Push to the remote, then fail naming each object that is not there after all
+	dvc push
+	isoform remote check
+
+remotes: $(VENV)/.test ## Damage three real remotes (a folder, S3, SSH) in every way; show which command notices
+	python -m proofs.remotes
 
 COMPILE := CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 EXTRAS := --extra sklearn --extra torch --extra parquet --extra pipeline
