@@ -13,7 +13,7 @@ VERSIONS ?=
 N ?= 50
 SEED ?= 1
 
-.PHONY: help env run test lint types stale reproduce reproduce-elsewhere tables consumers crash-test fuzz benchmark compatibility propose lock keep schema clean
+.PHONY: help env run test lint types stale faults fuzz remotes reproduce reproduce-elsewhere tables consumers crash-test benchmark compatibility propose push lock keep schema clean
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 21
 
@@ -29,6 +29,9 @@ run: $(VENV)/.run ## Build everything and show it (ROWS=5000: from a sample; ROW
 
 test: $(VENV)/.test ## Run the whole test suite
 	pytest -n 2 --dist loadfile
+
+faults: $(VENV)/.test ## Try every fault that a file, a folder, a crash or a remote can have; print what each was refused for
+	pytest -n 2 --dist loadfile --quiet --faults-table tests/faults
 
 lint: $(VENV)/.test ## Check style
 	ruff check .
@@ -69,6 +72,13 @@ propose: $(VENV)/.run ## Print the section `data:` of params.yaml for a table (F
 
 keep: $(VENV)/.run ## Point Git at the binaries of versions that params.yaml has left; before committing a version bump
 	python -m pipeline.keep
+
+push: $(VENV)/.run ## Push to the remote, then fail naming each object that is not there after all
+	dvc push
+	isoform remote check
+
+remotes: $(VENV)/.test ## Damage three real remotes (a folder, S3, SSH) in every way; show which command notices
+	python -m proofs.remotes
 
 COMPILE := CUSTOM_COMPILE_COMMAND='make lock' pip-compile --quiet --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 EXTRAS := --extra sklearn --extra torch --extra parquet --extra pipeline

@@ -1,4 +1,4 @@
-"""The command line: `isoform predict | inspect | verify | stale`, for what dvc does not do."""
+"""The command line: `isoform predict | inspect | verify | stale | remote`, for what dvc does not do."""
 
 import argparse
 import csv
@@ -98,6 +98,22 @@ def stale(options: argparse.Namespace) -> int:
     return 0
 
 
+def check_remote(options: argparse.Namespace) -> int:
+    """Print each object that a revision names and the DVC remote lacks, or has cut or altered; 1 when there is one."""
+    from isoform.remotes import check
+
+    bad = 0
+    reports = check(Path(), remote=options.remote, revision=options.rev, all_tags=options.all_tags, deep=options.deep)
+    for report in reports:
+        for failure in report.bad:
+            print(f"error: {failure}", file=sys.stderr)
+        count = len(report.bad)
+        compared = "contents" if options.deep else "sizes"
+        print(f"{report.url}: {report.objects} objects, {compared} compared, {count or 'no'} bad object{'s' * (count != 1)}")
+        bad += count
+    return int(bad > 0)
+
+
 def _parser() -> Parser:
     parser = Parser(prog="isoform", description=__doc__)
     parser.add_argument("--debug", action="store_true", help="show the traceback behind an error")
@@ -125,6 +141,15 @@ def _parser() -> Parser:
 
     command = commands.add_parser("stale", help=stale.__doc__, description=stale.__doc__)
     command.set_defaults(command=stale)
+
+    group = commands.add_parser("remote", help="Ask a DVC remote.").add_subparsers(required=True, metavar="COMMAND")
+    command = group.add_parser("check", help=check_remote.__doc__, description=check_remote.__doc__)
+    command.add_argument("--remote", metavar="NAME", help="instead of the default one")
+    revisions = command.add_mutually_exclusive_group()
+    revisions.add_argument("--rev", metavar="REV", help="what this revision names, instead of the workspace")
+    revisions.add_argument("--all-tags", action="store_true", help="what any tag or the workspace names")
+    command.add_argument("--deep", action="store_true", help="read every object and compare its content")
+    command.set_defaults(command=check_remote)
     return parser
 
 

@@ -1,0 +1,272 @@
+"""Does a DVC remote hold, whole, every object that a revision names?
+
+dvc's own answers mislead here. `dvc push` exits 0 when a file that it should send is nowhere, takes a folder for whole when its
+list is there, and never replaces an object. `dvc pull` compares no content unless the remote says `verify = true`, and a folder's
+list not even then. This asks the remote alone: what lies in the local cache is no evidence.
+"""
+
+import json
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isoform.errors import BadInput, CheckFailed, Refused, first_line
+
+PATIENCE_S = 30
+"""How long a remote may be silent; libraries of remotes wait up to half an hour."""
+MISSING = "is missing"
+EXTRAS = "pip install 'dvc[s3]', 'dvc[ssh]' or what the remote needs"
+BATCH = 200
+CHUNK_BYTES = 1 << 20
+OID = re.compile(r"[0-9a-f]{32}(\.dir)?")
+REFUSALS = re.compile(r"credential|permission|denied|forbidden|unauthori[sz]ed|expired|invalid ?access|signature", re.IGNORECASE)
+
+
+@dataclass
+class Named:
+    """An object that a revision names, by dvc.lock, a .dvc file or the list of a folder."""
+
+    oid: str
+    """MD5, followed by `.dir` when the object is a folder's list of files."""
+    size: int | None
+    """Recorded size in bytes; of a folder, of all its files; None where none is recorded."""
+    names: list[str] = field(default_factory=list)
+    """`PATH of REVISION`, each that names it."""
+    folders: list[str] = field(default_factory=list)
+    """Of a file in a folder: where the folder's list lies."""
+
+
+@dataclass
+class Report:
+    """What was asked of a remote, and what is wrong with its answer."""
+
+    url: str
+    objects: int = 0
+    bad: list[CheckFailed] = field(default_factory=list)
+
+
+def check(
+    root: Path, *, remote: str | None = None, revision: str | None = None, all_tags: bool = False, deep: bool = False
+) -> Iterator[Report]:
+    """Yield a report for each remote that the DVC repository around `root` keeps its objects in.
+
+    Objects are those that the workspace names, or `revision`; with `all_tags` the workspace's and every tag's. Each must be there
+    and have the recorded size; with `deep` it is read and its MD5 compared as well. Raises `BadInput` when there is no such
+    repository, revision or remote, or the remote does not answer.
+    """
+    with _told_by_dvc(root):
+        from dvc.repo import Repo
+
+        repo = Repo(Repo.find_root(str(root)))
+        named = _named_objects(repo, remote, revision, all_tags)
+    if not named:
+        raise BadInput(revision or "dvc.lock", "names no object of a remote", "run 'dvc repro', and commit dvc.lock")
+    for (name, hash_name), objects in named.items():
+        with _told_by_dvc(name or "the default remote"):
+            odb = repo.cloud.get_remote_odb(name, "remote check", hash_name)
+        yield _check_remote(odb, objects, deep)
+
+
+def refuse_absent_remote(url: str, present: bool) -> None:
+    """Refuse a remote with nothing at its url: a bucket or folder of another name, a disk that is not mounted."""
+    if not present:
+        raise BadInput(url, "is not there", "run 'dvc push' if nothing was pushed yet, else mend the remote's url or its mount")
+
+
+def refuse_missing(entry: object) -> None:
+    """Refuse an object that the remote has not."""
+    if isinstance(entry, FileNotFoundError):
+        raise Refused(MISSING)
+
+
+def refuse_other_size(recorded: int | None, found: int) -> None:
+    """Refuse an object that is longer or shorter than the revision records."""
+    if recorded not in (None, found):
+        raise Refused(f"holds {found} bytes, {recorded} are recorded")
+
+
+def refuse_other_sum(recorded: int | None, found: int) -> None:
+    """Refuse a folder whose files have another size in all: of each by itself none is recorded."""
+    if recorded not in (None, found):
+        raise Refused(f"lists files that hold {found} bytes in all, {recorded} are recorded")
+
+
+def refuse_altered_list(oid: str, md5: str) -> None:
+    """Refuse a folder's list of files that is cut or altered, before it is parsed."""
+    if oid.removesuffix(".dir") != md5:
+        raise Refused(f"is a folder's list of files, cut or altered: its md5 is {md5}")
+
+
+def refuse_other_content(oid: str, md5: str) -> None:
+    """Refuse an object whose content is not the one it is named after."""
+    if oid != md5:
+        raise Refused(f"has other content: its md5 is {md5}")
+
+
+def _named_objects(
+    repo: Any, remote: str | None, revision: str | None, all_tags: bool
+) -> dict[tuple[str | None, str], list[Named]]:
+    """Return the objects by (remote, name of the hash); a remote of None is the default one."""
+    named: dict[tuple[str | None, str, str], Named] = {}
+    for names in repo.brancher(revs=[revision] if revision else None, all_tags=all_tags, workspace=not revision):
+        for out in repo.index.outs:
+            # As 'dvc push' picks them; an import from another DVC repository lies in that one's remote.
+            elsewhere = out.stage.is_repo_import or not out.can_push or (remote and out.remote and remote != out.remote)
+            if elsewhere or not out.use_cache or not out.hash_info:
+                continue
+            where = f"{_path(out)} of {names.replace('workspace', 'the workspace') or 'the workspace'}"
+            oid = _valid(out.hash_info.value, where)
+            key = (remote or out.remote, out.hash_info.name, oid)
+            named.setdefault(key, Named(oid, out.meta.size)).names.append(where)
+    grouped: dict[tuple[str | None, str], list[Named]] = {}
+    for (name, hash_name, _), item in named.items():
+        grouped.setdefault((name, hash_name), []).append(item)
+    return grouped
+
+
+def _check_remote(odb: Any, objects: list[Named], deep: bool) -> Report:
+    from tqdm import tqdm
+
+    report = Report(odb.fs.unstrip_protocol(odb.path))
+    refuse_absent_remote(report.url, _ask(odb, lambda: odb.fs.exists(odb.path)))
+    files = {item.oid: item for item in objects if not item.oid.endswith(".dir")}
+    folders = [(item, _list_files(odb, item, report)) for item in objects if item.oid.endswith(".dir")]
+    for folder, listed in folders:
+        for oid, name in listed:
+            item = files.setdefault(oid, Named(oid, None))
+            item.names += [f"{name} in {owner}" for owner in folder.names]
+            item.folders.append(_url(odb, folder.oid))
+    sizes = _look_up(odb, list(files.values()), report)
+    for folder, listed in folders:
+        if listed and not deep and all(oid in sizes for oid, _ in listed):
+            with _noted(odb, folder, report, "'isoform remote check --deep' says which file is another"):
+                refuse_other_sum(folder.size, sum(sizes[oid] for oid, _ in listed))
+    report.objects = len(files) + len(folders)
+    if deep:
+        with tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, desc="reading", leave=False, disable=None) as progress:
+            for oid in sizes:
+                with _noted(odb, files[oid], report):
+                    refuse_other_content(oid, _md5(odb, oid, progress.update))
+    return report
+
+
+def _look_up(odb: Any, files: list[Named], report: Report) -> dict[str, int]:
+    """Return the size of each object that is there, and note those that are not, or have another size than recorded."""
+    sizes = {}
+    for start in range(0, len(files), BATCH):
+        batch = files[start : start + BATCH]
+        entries = _ask(odb, lambda some=batch: odb.fs.info([odb.oid_to_path(item.oid) for item in some], return_exceptions=True))  # type: ignore[misc]
+        for item, entry in zip(batch, entries, strict=True):
+            with _noted(odb, item, report):
+                refuse_missing(entry)
+                if isinstance(entry, Exception):
+                    raise _unreadable(odb, entry) from entry
+                refuse_other_size(item.size, entry["size"])
+                sizes[item.oid] = entry["size"]
+    return sizes
+
+
+def _list_files(odb: Any, folder: Named, report: Report) -> list[tuple[str, str]]:
+    """Return (oid, path) of each file that a folder's list names; none when it is missing or cut."""
+    with _noted(odb, folder, report):
+        refuse_missing(_ask(odb, lambda: odb.fs.info(odb.oid_to_path(folder.oid), return_exceptions=True)))
+        refuse_altered_list(folder.oid, _md5(odb, folder.oid))
+        with odb.fs.open(odb.oid_to_path(folder.oid), "rb") as stream:
+            content = _ask(odb, stream.read)
+        return [(_valid(entry["md5"], folder.names[0]), entry["relpath"]) for entry in json.loads(content)]
+    return []
+
+
+def _md5(odb: Any, oid: str, progress: Callable[[int], object] = lambda _: None) -> str:
+    from dvc_data.hashfile.hash import get_hash_stream
+
+    with _ask(odb, lambda: odb.fs.open(odb.oid_to_path(oid), "rb")) as file:
+        stream = get_hash_stream(file, odb.hash_name)
+        while data := _ask(odb, lambda: stream.read(CHUNK_BYTES)):
+            progress(len(data))
+        return str(stream.hash_value)
+
+
+@contextmanager
+def _noted(odb: Any, item: Named, report: Report, action: str = "") -> Iterator[None]:
+    """Note a refusal of `item` in the report."""
+    try:
+        yield
+    except Refused as refusal:
+        others = f" and {len(item.names) - 1} more" if len(item.names) > 1 else ""
+        # dvc neither replaces an object nor sends a file of a folder whose list is there: both have to go first.
+        gone = [*([] if str(refusal) == MISSING else ["it"]), *item.folders]
+        push = f"delete {' and '.join(gone)} there, then 'dvc push'" if gone else "run 'dvc push'"
+        reason = f"{refusal} (needed for {item.names[0]}{others})"
+        report.bad.append(CheckFailed(_url(odb, item.oid), reason, action or f"{push} from a clone that has it"))
+
+
+def _ask(odb: Any, request: Callable[[], Any]) -> Any:
+    """Return what the remote answers; raises `BadInput` when it refuses us, fails or is silent."""
+    try:
+        with _patience():
+            return request()
+    except Exception as error:  # each protocol's library has exceptions of its own
+        raise _unreadable(odb, error) from error
+
+
+def _unreadable(odb: Any, error: Exception) -> BadInput:
+    url = odb.fs.unstrip_protocol(odb.path)
+    told = f"{type(error).__name__}: {first_line(error)}"
+    if REFUSALS.search(told):
+        return BadInput(url, f"refuses us ({told})", "give credentials that may read, in .dvc/config.local or the environment")
+    return BadInput(url, f"cannot be reached ({told})", "check the remote's url, the network and the server, and run again")
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Raise `TimeoutError` in a block that takes longer than a remote may be silent."""
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError(f"no answer within {PATIENCE_S} s")
+
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(PATIENCE_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def _told_by_dvc(where: str | Path) -> Iterator[None]:
+    """Turn dvc's errors into ours."""
+    try:
+        from dvc.exceptions import DvcException
+        from dvc_objects.fs.errors import ConfigError, RemoteMissingDepsError
+    except ImportError:
+        raise BadInput("dvc", "is not installed", EXTRAS) from None
+    try:
+        yield
+    except RemoteMissingDepsError as error:
+        raise BadInput(where, first_line(error), EXTRAS) from error
+    except (DvcException, ConfigError) as error:
+        raise BadInput(where, f"cannot be checked ({first_line(error)})", "correct it, and run again") from error
+
+
+def _valid(oid: object, where: str) -> str:
+    if isinstance(oid, str) and OID.fullmatch(oid):
+        return oid
+    raise BadInput(where, f"is recorded with the hash {oid!r}, which is no MD5", "restore its dvc.lock or .dvc file from Git")
+
+
+def _path(out: Any) -> str:
+    return str(out.repo.fs.relpath(out.fs_path, out.repo.root_dir))
+
+
+def _url(odb: Any, oid: str) -> str:
+    return str(odb.fs.unstrip_protocol(odb.oid_to_path(oid)))
