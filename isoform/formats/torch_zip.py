@@ -19,8 +19,8 @@ CENTRAL = struct.Struct("<4s6H3L5H2L")
 TAIL = struct.Struct("<4sQ2H2L4Q 4sLQL 4s4H2LH")
 """The zip64 end of the directory, its locator, and the end of the directory: torch always writes all three."""
 
-STREAMED = 0x0008
-"""The flag of an entry whose CRC and sizes follow its content."""
+STREAMED, UTF8 = 0x0008, 0x0800
+"""Flags of an entry: its CRC and sizes follow its content; its name is UTF-8."""
 
 CONTENT = {
     "data.pkl": b".+",
@@ -190,6 +190,8 @@ def refuse_other_header(entry: Entry, name: bytes, said: tuple[int, ...], paddin
     """Refuse an entry that is not called, or not as long, as the directory says."""
     if name != entry.name:
         raise Refused(f"calls an entry {shown(entry.name)} in its directory and {shown(name)} in its place")
+    if entry.flags & ~(STREAMED | UTF8):
+        raise Refused(f"encrypts or patches the entry {shown(name)}")
     if said != (entry.flags, entry.method, entry.crc, entry.stored_size, entry.size):
         raise Refused(f"describes the entry {shown(name)} in its directory otherwise than in its place")
     if entry.extra or padding[:2] not in (b"", b"FB") or padding[4:].strip(b"Z"):

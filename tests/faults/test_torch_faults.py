@@ -63,6 +63,7 @@ ANY: list[Made] = [
         ZIP + "refuse_other_tail",
     ),
     (24, "bytes before the start", lambda site: b"#!" + site.good, "does not begin and end as", ZIP + "refuse_other_tail"),
+    (24, "encrypted", files.encrypted, "encrypts or patches the entry 'archive/data", ZIP + "refuse_other_header"),
     (24, "compressed", files.compressed, "compresses the entry", ZIP + "refuse_compression"),
     (25, "bad CRC", files.flip_weight, "the CRC of its entry 'archive/data/4' is wrong", ZIP + "refuse_bad_crc"),
     (26, "legacy tar", files.tar, "is a tar archive", ZIP + "refuse_other_files"),

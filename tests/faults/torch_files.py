@@ -199,6 +199,14 @@ def beyond_the_end(site: Site) -> bytes:
     return bytes(data)
 
 
+def encrypted(site: Site) -> bytes:
+    """Flag the first entry as encrypted, in its place and in the directory."""
+    data = bytearray(site.good)
+    data[6] |= 1
+    data[data.index(b"PK\1\2") + 8] |= 1
+    return bytes(data)
+
+
 def count_less(site: Site) -> bytes:
     """Leave the last entry out of the count, in all four places."""
     data = bytearray(site.good)
