@@ -134,8 +134,8 @@ def attempt(request: dict[str, Any]) -> int:
 def in_fork(request: dict[str, Any]) -> None:
     """Run the request with its output in files; a traceback is written where a user would see it."""
     for number, name in ((1, "stdout"), (2, "stderr")):
-        os.dup2(os.open(f"{request['scratch']}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    events = os.open(f"{request['scratch']}/events", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(os.open(f"{request['scratch']}/{name}", os.O_WRONLY), number)
+    events = os.open(f"{request['scratch']}/events", os.O_WRONLY)
     status = 70
     try:
         status = attempt(request)
@@ -153,6 +153,8 @@ def in_fork(request: dict[str, Any]) -> None:
 
 def serve(request: dict[str, Any]) -> dict[str, Any]:
     """Fork, wait for the request's end or its time limit, and return what came of it."""
+    for name in ("stdout", "stderr", "events"):  # here: a fork may die before it does anything
+        open(f"{request['scratch']}/{name}", "w").close()
     began = time.monotonic()
     process = os.fork()
     if not process:

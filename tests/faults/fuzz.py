@@ -65,13 +65,13 @@ def fuzz_all(workspace: Workspace, place: Path, formats: list[str], files: int, 
 def table(tallies: list[Tally]) -> None:
     """Print a line for each format, and each failure with the command that repeats it."""
     print(
-        f"{'format':<12} {'files':>7} {'refused':>8} {'answered':>9} {'reasons':>8} {'slowest':>9} {'memory':>12} {'not held':>9}"
+        f"{'format':<12} {'files':>7} {'refused':>7} {'answered':>9} {'reasons':>7} {'slowest':>9} {'memory':>11} {'not held':>9}"
     )
     for tally in tallies:
         bad = sum(count for count, *_ in tally.not_held.values())
         print(
-            f"{tally.format:<12} {tally.files:>7} {tally.refused:>8} {tally.files - tally.refused:>9} {len(tally.reasons):>8} "
-            f"{tally.slowest_s:>7.2f} s {tally.peak_bytes / 1e6:>9.0f} MB {bad:>9}"
+            f"{tally.format:<12} {tally.files:>7} {tally.refused:>7} {tally.files - tally.refused:>9} {len(tally.reasons):>7} "
+            f"{tally.slowest_s:>7.2f} s {tally.peak_bytes / 1e6:>8.0f} MB {bad:>9}"
         )
     for tally in tallies:
         for name, (count, bad, said) in tally.not_held.items():
