@@ -1,6 +1,6 @@
 """Damage three real remotes (a folder, S3, SSH) in every way that faults 74 to 79 name, and print which command notices.
 
-The trials are the tests of tests/faults/test_remote_faults.py, all three remotes asked for everything; rclone and sshd are started on
+The trials are the tests of tests/faults/test_remote_faults.py, each remote asked for everything; rclone and sshd are started on
 this machine, on loopback. Exits 1 when a damage is noticed by no command, or by others than docs/remotes.md says.
 
 Run     python -m proofs.remotes
@@ -39,7 +39,7 @@ class Notes:
 
 def table(notes: Notes) -> list[str]:
     """Return remote × damage → the commands that noticed it, then what was said of the faults that are no damage of an object."""
-    rows = [("remote", "fault", *COMMANDS)]
+    rows: list[tuple[str, ...]] = [("remote", "fault", *COMMANDS)]
     for remote, number, title, caught in sorted(notes.caught):
         rows.append((remote, f"{number} {title}", *("caught" if name in caught else "-" for name in COMMANDS)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
