@@ -13,6 +13,9 @@ SAFE = {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMP
 
 def in_repository(folder: Path) -> bool:
     """Tell whether `folder` lies in a Git repository that does not ignore it, and there is a git to ask."""
+    here = folder.resolve()
+    if not any((parent / ".git").exists() for parent in (here, *here.parents)):
+        return False  # no program is started for a version that was copied somewhere
     try:
         return not _git(folder, "rev-parse", "--git-dir").returncode and bool(_git(folder, "check-ignore", "-q", ".").returncode)
     except FileNotFoundError:

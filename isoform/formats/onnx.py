@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from isoform.errors import Refused, first_line
+from isoform.errors import Refused
 from isoform.formats import onnx_policy
 from isoform.metadata import Config, Task
 from isoform.rows import Cells, Columns, Rows, read, to_list, to_text
@@ -127,7 +127,7 @@ def reads_to_the_first_zero() -> bool:
 
 
 def infer(native: ort.InferenceSession, columns: Columns, config: Config) -> np.ndarray:
-    """Return the output `probabilities` or `prediction`; each column is fed as [N, 1]. Raises `Refused` when it cannot."""
+    """Return the output `probabilities` or `prediction`; each column is fed as [N, 1]. Raises `Refused` when that takes too much memory."""
     return _run(native, OUTPUT[config.task], columns)
 
 
@@ -141,7 +141,7 @@ def _run(native: ort.InferenceSession, output: str, columns: Columns) -> np.ndar
         return np.asarray(native.run([output], {name: column.reshape(-1, 1) for name, column in columns.items()})[0])
     except Exception as error:  # onnxruntime's own classes, a dozen
         refuse_more_memory(error)
-        raise Refused(f"onnxruntime cannot answer ({first_line(error)[:200]})") from error
+        raise
 
 
 def refuse_more_memory(error: Exception) -> None:
