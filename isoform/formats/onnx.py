@@ -127,7 +127,10 @@ def reads_to_the_first_zero() -> bool:
 
 
 def infer(native: ort.InferenceSession, columns: Columns, config: Config) -> np.ndarray:
-    """Return the output `probabilities` or `prediction`; each column is fed as [N, 1]. Raises `Refused` when that takes too much memory."""
+    """Return the output `probabilities` or `prediction`; each column is fed as [N, 1].
+
+    Raises `Refused` when that takes too much memory, or whatever onnxruntime raises.
+    """
     return _run(native, OUTPUT[config.task], columns)
 
 
