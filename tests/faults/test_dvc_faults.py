@@ -30,6 +30,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data/raw").mkdir(parents=True, exist_ok=True)
     frame("mixed").to_parquet(folder / "data/raw/table.parquet", index=False)
     (folder / "params.yaml").write_text(yaml.safe_dump(settings("mixed"), sort_keys=False))
+    path = folder / "dvc.yaml"
+    path.write_text(path.read_text().partition("\nartifacts:")[0] + "\n")  # they name the models of this repository
     commit(folder, "Sources")
     return folder
 
@@ -62,8 +64,7 @@ def files_are_those_of_the_lock(folder: Path) -> None:
 def test_70_two_dvc_repro_at_once(repository: Path, record: Record) -> None:
     with repro(repository) as first:
         assert first.stdout
-        while "Running stage" not in first.stdout.readline():
-            pass
+        assert any("Running stage" in line for line in first.stdout)
         with repro(repository) as second:
             said = second.communicate(timeout=200)[0]
         rest = first.communicate(timeout=200)[0]
@@ -159,7 +160,7 @@ def test_73_dvc_itself_never_builds_on_half_of_a_lock(cut: Path, record: Record)
     whole = cut.read_bytes()
     cut.write_bytes(whole[: whole.index(b"md5: ", len(whole) // 2) + 2])
     said = run(cut.parent, "dvc", "repro", TARGET, status=255)
-    line = re.search("ERROR: (.*dvc.lock.*)", said)
+    line = re.search(r"(.*dvc\.lock.* is invalid)", said)
     assert line and "Traceback" not in said, said
     run(cut.parent, "python", "-m", "pipeline.mend")
     again = run(cut.parent, "dvc", "repro", TARGET)
