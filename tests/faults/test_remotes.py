@@ -133,7 +133,8 @@ def no_remote(folder: Path) -> None:
 
 
 def no_lock(folder: Path) -> None:
-    (folder / "dvc.lock").unlink()
+    for name in ("dvc.lock", "dvc.yaml"):
+        (folder / name).unlink()
     for pointer in folder.rglob("*.dvc"):
         if pointer.is_file():
             pointer.unlink()
@@ -176,7 +177,7 @@ def foreign_protocol(folder: Path) -> None:
         (no_lock, (), "dvc.lock: names no object of a remote; run 'dvc repro', and commit dvc.lock"),
         (no_repository, (), "cannot be checked .you are not inside of a DVC repository"),
         (foreign_hash, (), "is recorded with the hash '../../../../etc/x', which is no MD5"),
-        (foreign_protocol, (), "pip install 'dvc.s3.', 'dvc.ssh.' or what the remote needs"),
+        (foreign_protocol, (), "the default remote: gs is supported, but requires 'dvc-gs' to be installed; pip install 'dvc"),
         (lambda _: None, ("--rev", "nope"), "cannot be checked .unknown Git revision 'nope'"),
         (lambda _: None, ("--remote", "nope"), "nope: cannot be checked .*remote 'nope' doesn't exist"),
     ],
