@@ -10,7 +10,7 @@ from harness import Child, Outcome, Site, workspace_site
 from pipeline.publishing import FORMATS_OF
 
 MODULES = [f"stages.{path.stem}" for path in sorted((REPOSITORY / "stages").glob("[a-z]*.py"))]
-MODULES += ["pipeline.proposal", "pipeline.portable_matmul"]
+MODULES += ["pipeline.proposal", "pipeline.portable_matmul", "isoform.frames"]
 """What is run in the child besides `isoform`, and what it imports late."""
 
 
