@@ -208,7 +208,7 @@ class Child:
                 "command": command,
                 "root": str(root),
                 "scratch": str(scratch),
-                "without": without.split() if isinstance(without, str) else list(without),
+                "without": _guards(without),
                 "timeout_s": timeout_s,
                 "more_memory_bytes": more_memory_bytes,
             }
@@ -228,6 +228,12 @@ class Child:
         self.process.stdout.close()
         self.process.wait(timeout=30)
         self.process.stdout.close()
+
+
+def _guards(without: str | Sequence[str]) -> list[str]:
+    if not isinstance(without, str):
+        return list(without)
+    return [without] if without.startswith("-c ") else without.split()
 
 
 def snapshot(root: Path) -> dict[str, str]:

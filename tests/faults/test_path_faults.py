@@ -37,6 +37,9 @@ NAMES = {
 Arrange = Callable[[Path], list[str]]
 
 
+TEXT = "isoform.strict_json:refuse_unfit_text"
+
+
 def runs(*command: str) -> Arrange:
     return lambda root: [*command]
 
@@ -110,7 +113,8 @@ def cases() -> list[tuple[int, str, str, Arrange, str, str]]:
     """Return number, title, place, arrangement, reason and guard of each."""
     found: list[tuple[int, str, str, Arrange, str, str]] = []
     for title, name in NAMES.items():
-        params, told = "pipeline.params:", "isoform.metadata:refuse_bad_names"
+        params, told, nul = "pipeline.params:", "isoform.metadata:refuse_bad_names", title == "NUL"
+        said = "^holds NUL or a lone surrogate$"
         found += [
             (
                 62,
@@ -133,24 +137,24 @@ def cases() -> list[tuple[int, str, str, Arrange, str, str]]:
                 f"model's name {title}",
                 "metadata.json",
                 recorded(lambda content, name=name: content.update(model_name=name)),
-                r"^names the model '",
-                told,
+                said if nul else r"^names the model '",
+                TEXT if nul else told,
             ),
             (
                 62,
                 f"version {title}",
                 "metadata.json",
                 recorded(lambda content, name=name: content.update(version=name)),
-                r"^names the version '",
-                told,
+                said if nul else r"^names the version '",
+                TEXT if nul else told,
             ),
             (
                 62,
                 f"file {title}",
                 "metadata.json",
                 recorded(lambda content, name=name: content["files"]["safetensors"].update(path=name)),
-                r"^names the file '",
-                told,
+                said if nul else r"^names the file '",
+                TEXT if nul else told,
             ),
         ]
         if title != "shell":  # a file may be called so
