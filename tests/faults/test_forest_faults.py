@@ -21,7 +21,7 @@ NATIVE, CHECKS, POLICY = (f"isoform.formats.{name}" for name in ("native", "chec
 
 
 def widen(found: Any) -> None:
-    """Let every tree but the first (the only one that boosting asks how wide rows are) ask for a feature a billion beyond the row."""
+    """Let every tree but the first, the only one that boosting asks for its width, ask for a feature a billion beyond the row."""
 
     def ask(state: dict[str, Any]) -> None:
         state["nodes"]["feature"][state["nodes"]["left_child"] >= 0] = 1 << 30
