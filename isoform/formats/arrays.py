@@ -46,7 +46,7 @@ def refuse_dtype_state(made: np.dtype[Any], state: Any) -> None:
 
 def refuse_shape(shape: Any, dtype: Any, found: int, unit: str) -> None:
     """Raise `Refused` unless an array of this shape and dtype takes exactly the `found` bytes (or values) there are."""
-    refuse_unless(isinstance(dtype, np.dtype), "holds an array of no dtype")
+    require(isinstance(dtype, np.dtype), "holds an array of no dtype")
     plain = isinstance(shape, tuple) and len(shape) <= MAX_DIMENSIONS and all(type(n) is int and n >= 0 for n in shape)
     needed = math.prod(shape) * (1 if unit == "values" else dtype.itemsize) if plain else -1
     if needed != found:
@@ -55,33 +55,33 @@ def refuse_shape(shape: Any, dtype: Any, found: int, unit: str) -> None:
 
 def refuse_array_state(made: Any, state: Any) -> None:
     """Raise `Refused` unless a state is a version, shape, dtype, order, and as many values or bytes as they take."""
-    refuse_unless(isinstance(state, tuple) and len(state) == 5 and state[0] == 1, "holds an array with an odd state")
+    require(isinstance(state, tuple) and len(state) == 5 and state[0] == 1, "holds an array with an odd state")
     _, shape, dtype, fortran, values = state
-    refuse_unless(isinstance(fortran, bool) and isinstance(values, list | bytes), "holds an array with an odd state")
+    require(isinstance(fortran, bool) and isinstance(values, list | bytes), "holds an array with an odd state")
     objects = isinstance(dtype, np.dtype) and dtype.hasobject
-    refuse_unless(objects == isinstance(values, list), "holds an array with an odd state")
+    require(objects == isinstance(values, list), "holds an array with an odd state")
     refuse_shape(shape, dtype, len(values), "values" if objects else "bytes")
 
 
 def refuse_buffer(arguments: tuple[Any, ...]) -> None:
     """Raise `Refused` unless these are the bytes, dtype, shape and order of an array."""
-    refuse_unless(len(arguments) == 4, "holds an array with odd arguments")
+    require(len(arguments) == 4, "holds an array with odd arguments")
     values, dtype, shape, order = arguments
-    refuse_unless(isinstance(values, bytes | bytearray) and order in ("C", "F"), "holds an array with odd arguments")
-    refuse_unless(isinstance(dtype, np.dtype) and not dtype.hasobject, "holds an array of pointers")
+    require(isinstance(values, bytes | bytearray) and order in ("C", "F"), "holds an array with odd arguments")
+    require(isinstance(dtype, np.dtype) and not dtype.hasobject, "holds an array of pointers")
     refuse_shape(shape, dtype, len(values), "bytes")
 
 
 def refuse_scalar(arguments: tuple[Any, ...]) -> None:
     """Raise `Refused` unless these are a plain dtype and the bytes of one number of it."""
     good = len(arguments) == 2 and isinstance(arguments[0], np.dtype) and arguments[0].kind in "biuf"
-    refuse_unless(good and isinstance(arguments[1], bytes) and len(arguments[1]) == arguments[0].itemsize, "holds an odd number")
+    require(good and isinstance(arguments[1], bytes) and len(arguments[1]) == arguments[0].itemsize, "holds an odd number")
 
 
 def refuse_bit_generator_state(made: Any, state: Any) -> None:
     """Raise `Refused` unless a random state is one of MT19937 or PCG64 and of its seed."""
     good = isinstance(state, tuple) and len(state) == 2 and type(state[1]).__name__ in ("NoneType", "SeedSequence")
-    refuse_unless(good, "holds an odd random state")
+    require(good, "holds a random state without its seed")
     refuse_random_state(made, state[0], type(made).__name__)
 
 
@@ -92,7 +92,7 @@ def refuse_random_state(made: Any, state: Any, name: str = "MT19937") -> None:
         key, position = state["state"].get("key"), state["state"].get("pos")
         good = isinstance(key, np.ndarray) and key.dtype == np.uint32 and key.shape == (624,)
         good = good and type(position) is int and 0 <= position <= 624
-    refuse_unless(good, "holds an odd random state")
+    require(good, "holds an odd random state")
 
 
 def refuse_seed_state(made: Any, state: Any) -> None:
@@ -100,10 +100,10 @@ def refuse_seed_state(made: Any, state: Any) -> None:
     good = isinstance(state, tuple) and len(state) == 5 and state[3] == 4 and state[4] == ()
     good = good and isinstance(state[2], np.ndarray) and state[2].dtype == np.uint32 and state[2].shape == (4,)
     good = good and isinstance(state[0], int | np.uint64 | np.int64) and type(state[1]) is int
-    refuse_unless(good, "holds an odd state of SeedSequence")
+    require(good, "holds an odd state of SeedSequence")
 
 
-def refuse_unless(good: Any, reason: str) -> None:
+def require(good: Any, reason: str) -> None:
     """Raise `Refused` for the reason given."""
     if not good:
         raise Refused(reason)

@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator
 
 from isoform.errors import Refused
 from isoform.formats import arrays, native
-from isoform.formats.arrays import refuse_unless
+from isoform.formats.arrays import require
 
 
 def exactly(*expected: Any) -> Callable[[tuple[Any, ...]], None]:
@@ -20,7 +20,7 @@ def exactly(*expected: Any) -> Callable[[tuple[Any, ...]], None]:
 
     def check(arguments: tuple[Any, ...]) -> None:
         good = len(arguments) == len(expected) and all(map(same, arguments, expected))
-        refuse_unless(good, f"calls a function with {len(arguments)} arguments that it is not to be called with")
+        require(good, f"calls a function with {len(arguments)} arguments that it is not to be called with")
 
     return check
 
@@ -32,7 +32,7 @@ def check_dtype(arguments: tuple[Any, ...]) -> None:
 
 def check_slice(arguments: tuple[Any, ...]) -> None:
     """Refuse anything but whole numbers."""
-    refuse_unless(len(arguments) == 3 and all(type(one) in (int, type(None)) for one in arguments), "holds an odd slice")
+    require(len(arguments) == 3 and all(type(one) in (int, type(None)) for one in arguments), "holds an odd slice")
 
 
 def check_named(*names: str) -> Callable[[tuple[Any, ...]], None]:
@@ -41,7 +41,7 @@ def check_named(*names: str) -> Callable[[tuple[Any, ...]], None]:
     def check(arguments: tuple[Any, ...]) -> None:
         good = len(arguments) == 1
         kind = arguments[0] if good and isinstance(arguments[0], type) else type(arguments[0] if good else None)
-        refuse_unless(kind.__name__ in names, f"calls a function with something else than {' or '.join(names)}")
+        require(kind.__name__ in names, f"calls a function with something else than {' or '.join(names)}")
 
     return check
 
@@ -105,12 +105,12 @@ UNFITTED = {"_sklearn_version", "_metadata_request"}
 
 def refuse_arguments(key: str, arguments: Any) -> None:
     """Raise `Refused` for arguments of the global `key` that it is not to be called with."""
-    refuse_unless(isinstance(arguments, tuple), f"calls {key} without a tuple of arguments")
+    require(isinstance(arguments, tuple), f"calls {key} without a tuple of arguments")
     check = ARGUMENTS.get(key)
     if check:
         check(arguments)
     else:
-        refuse_unless(arguments == (), f"calls {key} with arguments, and it takes none")
+        require(arguments == (), f"calls {key} with arguments, and it takes none")
 
 
 def refuse_state(key: str, made: Any, state: Any) -> None:
@@ -118,7 +118,7 @@ def refuse_state(key: str, made: Any, state: Any) -> None:
     if key in RAW_STATES:
         RAW_STATES[key](made, state)
         return
-    refuse_unless(type(state) is dict and all(type(name) is str and name for name in state), f"sets an odd state of a {key}")
+    require(type(state) is dict and all(type(name) is str and name for name in state), f"sets an odd state of a {key}")
     refuse_shadow(made, state)
     refuse_threads(state)
     fitted = any(name[0] == "_" or name[-1] == "_" for name in state.keys() - UNFITTED)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from joblib.numpy_pickle import NumpyArrayWrapper
 
-from isoform.formats.arrays import MAX_DIMENSIONS, refuse_unless
+from isoform.formats.arrays import MAX_DIMENSIONS, require
 from isoform.formats.ledger import refuse_cut
 from isoform.formats.unpickling import Unpickler, dispatch_of
 
@@ -33,17 +33,17 @@ class JoblibUnpickler(Unpickler):
             and order in ("C", "F")
             and wrapper.get("subclass") is np.ndarray
         )
-        refuse_unless(good, "holds an array of odd kind")
+        require(good, "holds an array of odd kind")
         if dtype.hasobject:
             inner = Unpickler(self.file, self.ledger, self.allow_version_skew)
             array = inner.load()
             self.skews |= inner.skews
-            refuse_unless(isinstance(array, np.ndarray) and array.dtype == dtype, "holds an array of odd kind")
+            require(isinstance(array, np.ndarray) and array.dtype == dtype, "holds an array of odd kind")
             return array
         if wrapper.get("numpy_array_alignment_bytes") is not None:
             self.file.read(self.file.read(1)[0])
         plain = len(shape) <= MAX_DIMENSIONS and all(type(length) is int and length >= 0 for length in shape)
-        refuse_unless(plain, f"holds an array of shape {str(shape)[:60]}")
+        require(plain, f"holds an array of shape {str(shape)[:60]}")
         refuse_cut(math.prod(shape) * dtype.itemsize, self.file.size - self.file.tell())
         array = np.empty(shape, dtype, order)
         self.file.readinto(array.reshape(-1, order="A").view(np.uint8).data)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from isoform.formats.arrays import refuse_unless
+from isoform.formats.arrays import require
 
 State = Any
 """dict of attributes; what they are is the question"""
@@ -35,21 +35,21 @@ def refuse_tree_arguments(arguments: tuple[Any, ...]) -> None:
     """Raise `Refused` unless these are a number of features, of classes (in an array), and one output."""
     good = len(arguments) == 3 and is_count(arguments[0], 1) and arguments[0] < 2**31 and arguments[2] == 1
     good = good and is_array(arguments[1], "i", 1) and arguments[1].dtype == np.int64 and 1 <= arguments[1][0] < 2**20
-    refuse_unless(good, "makes a tree of no known number of features, classes and outputs")
+    require(good, "makes a tree of no known number of features, classes and outputs")
 
 
 def refuse_tree_state(made: Any, state: Any) -> None:
     """Raise `Refused` unless the nodes of a `Tree` are a tree over its features."""
     from sklearn.tree._tree import NODE_DTYPE
 
-    refuse_unless(isinstance(state, dict), "holds a tree without nodes and values")
+    require(isinstance(state, dict), "holds a tree without nodes and values")
     nodes = state.get("nodes")
     good = is_array(nodes, "V", None) and nodes.dtype == NODE_DTYPE and nodes.flags.aligned
-    refuse_unless(good and is_array(state.get("values"), "f", len(nodes), None, None), "holds a tree without nodes and values")
-    refuse_unless(state.get("node_count") == len(nodes) and is_count(state.get("max_depth")), "holds a tree of another size")
+    require(good and is_array(state.get("values"), "f", len(nodes), None, None), "holds a tree without nodes and values")
+    require(state.get("node_count") == len(nodes) and is_count(state.get("max_depth")), "holds a tree of another size")
     leaf = nodes["left_child"] == -1
     refuse_tree_links(nodes["left_child"], nodes["right_child"], leaf)
-    refuse_unless((nodes["right_child"][leaf] == -1).all(), "holds a tree with a leaf that goes on")
+    require((nodes["right_child"][leaf] == -1).all(), "holds a tree with a leaf that goes on")
     refuse_tree_features(nodes["feature"][~leaf], made.n_features)
 
 
@@ -57,14 +57,14 @@ def refuse_tree_links(left: np.ndarray, right: np.ndarray, leaf: np.ndarray) -> 
     """Raise `Refused` unless every node but the first is the child of exactly one node, which stands before it."""
     inner = np.flatnonzero(~leaf)
     children = np.concatenate([left[inner], right[inner]]).astype(np.int64)
-    refuse_unless(len(leaf) and ((children > 0) & (children < len(leaf))).all(), "holds a tree with a node outside the tree")
-    refuse_unless((children > np.tile(inner, 2)).all(), "holds a tree with a circle")
-    refuse_unless((np.bincount(children, minlength=len(leaf))[1:] == 1).all(), "holds a tree with a node of two parents, or none")
+    require(len(leaf) and ((children > 0) & (children < len(leaf))).all(), "holds a tree with a node outside the tree")
+    require((children > np.tile(inner, 2)).all(), "holds a tree with a circle")
+    require((np.bincount(children, minlength=len(leaf))[1:] == 1).all(), "holds a tree with a node of two parents, or none")
 
 
 def refuse_tree_features(features: np.ndarray, width: int) -> None:
     """Raise `Refused` when a node asks for a feature that the rows do not have."""
-    refuse_unless(((features >= 0) & (features < width)).all(), f"holds a tree that asks for a feature outside the {width}")
+    require(((features >= 0) & (features < width)).all(), f"holds a tree that asks for a feature outside the {width}")
 
 
 def refuse_decision_tree(made: Any, state: State) -> None:
@@ -73,7 +73,7 @@ def refuse_decision_tree(made: Any, state: State) -> None:
 
     tree, width = state.get("tree_"), state.get("n_features_in_")
     good = type(tree) is Tree and tree.node_count > 0 and type(width) is int and tree.n_features == width
-    refuse_unless(good, "holds an estimator whose tree is of other features")
+    require(good, "holds an estimator whose tree is of other features")
 
 
 def refuse_mixed_trees(found: Any, width: Any) -> None:
@@ -81,7 +81,7 @@ def refuse_mixed_trees(found: Any, width: Any) -> None:
     from sklearn.tree import BaseDecisionTree
 
     good = len(found) and all(isinstance(tree, BaseDecisionTree) and vars(tree).get("n_features_in_") == width for tree in found)
-    refuse_unless(good and type(width) is int, "holds an ensemble whose trees are of other features")
+    require(good and type(width) is int, "holds an ensemble whose trees are of other features")
 
 
 def refuse_forest(made: Any, state: State) -> None:
@@ -95,20 +95,20 @@ def refuse_boosting(made: Any, state: State) -> None:
     from sklearn.dummy import DummyClassifier, DummyRegressor
 
     trees, start, loss = state.get("estimators_"), state.get("init_"), state.get("_loss")
-    refuse_unless(is_array(trees, "O", None, None), "holds an ensemble whose trees are of other features")
+    require(is_array(trees, "O", None, None), "holds an ensemble whose trees are of other features")
     refuse_mixed_trees(list(trees.flat), state.get("n_features_in_"))
-    refuse_unless(all(tree.tree_.value.shape[1:] == (1, 1) for tree in trees.flat), "holds a boosted tree with many answers")
+    require(all(tree.tree_.value.shape[1:] == (1, 1) for tree in trees.flat), "holds a boosted tree with many answers")
     width = 1
     if isinstance(start, str) and start == "zero":
         width = state.get("n_trees_per_iteration_")
     elif type(start) is DummyClassifier and vars(start).get("_strategy") == "prior":
         prior = vars(start).get("class_prior_")
-        refuse_unless(is_array(prior, "f", None) and len(prior) > 1, "holds an ensemble that begins with no prior")
+        require(is_array(prior, "f", None) and len(prior) > 1, "holds an ensemble that begins with no prior")
         width = len(prior) if getattr(loss, "is_multiclass", None) else 1
     else:
-        refuse_unless(type(start) is DummyRegressor, "holds an ensemble that begins with another model")
-    refuse_unless(start == "zero" or vars(start).get("n_outputs_") == 1, "holds an ensemble that begins with another model")
-    refuse_unless(trees.shape[1] == width, "holds a boosted ensemble with another number of answers than of trees an iteration")
+        require(type(start) is DummyRegressor, "holds an ensemble that begins with another model")
+    require(start == "zero" or vars(start).get("n_outputs_") == 1, "holds an ensemble that begins with another model")
+    require(trees.shape[1] == width, "holds a boosted ensemble with another number of answers than of trees an iteration")
 
 
 def refuse_histogram_tree(made: Any, state: State) -> None:
@@ -116,9 +116,9 @@ def refuse_histogram_tree(made: Any, state: State) -> None:
     from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 
     nodes = state.get("nodes")
-    refuse_unless(is_array(nodes, "V", None) and nodes.dtype == PREDICTOR_RECORD_DTYPE, "holds a tree without nodes and values")
+    require(is_array(nodes, "V", None) and nodes.dtype == PREDICTOR_RECORD_DTYPE, "holds a tree without nodes and values")
     refuse_tree_links(nodes["left"], nodes["right"], nodes["is_leaf"] != 0)
-    refuse_unless(not nodes["is_categorical"].any(), "holds a tree that splits at categories, and ours split at numbers")
+    require(not nodes["is_categorical"].any(), "holds a tree that splits at categories, and ours split at numbers")
 
 
 def refuse_histogram_boosting(made: Any, state: State) -> None:
@@ -128,10 +128,10 @@ def refuse_histogram_boosting(made: Any, state: State) -> None:
     rounds, width = state.get("_predictors"), state.get("n_features_in_")
     trees = [tree for trees in rounds for tree in trees] if isinstance(rounds, list) else []
     good = all(type(tree) is TreePredictor and "nodes" in vars(tree) for tree in trees) and type(width) is int
-    refuse_unless(good and trees, "holds an ensemble whose trees are of other features")
+    require(good and trees, "holds an ensemble whose trees are of other features")
     for tree in trees:
         refuse_tree_features(tree.nodes["feature_idx"][tree.nodes["is_leaf"] == 0], width)
-    refuse_unless(state.get("_preprocessor") is None and not state.get("_in_fit"), "holds an ensemble with categories")
+    require(state.get("_preprocessor") is None and not state.get("_in_fit"), "holds an ensemble with categories")
 
 
 # Neighbours.
@@ -140,7 +140,7 @@ def refuse_histogram_boosting(made: Any, state: State) -> None:
 def refuse_metric_state(made: Any, state: Any) -> None:
     """Raise `Refused` unless a distance is one without weights."""
     good = isinstance(state, tuple) and len(state) == 3 and is_array(state[1], "f", 1) and is_array(state[2], "f", 1, 1)
-    refuse_unless(good and isinstance(state[0], float), "holds a distance with weights")
+    require(good and isinstance(state[0], float), "holds a distance with weights")
 
 
 def refuse_neighbour_tree(made: Any, state: Any) -> None:
@@ -151,14 +151,14 @@ def refuse_neighbour_tree(made: Any, state: Any) -> None:
     good = isinstance(state, tuple) and len(state) == 13 and is_array(state[0], "f", None, None) and state[0].dtype == np.float64
     good = good and is_count(state[4], 1) and type(state[11]).__name__ in ("EuclideanDistance64", "ManhattanDistance64")
     good = good and all(is_count(number) for number in state[4:11]) and state[12] is None
-    refuse_unless(good and state[0].size and np.isfinite(state[0]).all(), "holds a tree of neighbours without points")
+    require(good and state[0].size and np.isfinite(state[0]).all(), "holds a tree of neighbours without points")
     metric = DistanceMetric.get_metric(type(state[11]).__name__.removesuffix("Distance64").lower())
     expected = KDTree(state[0], leaf_size=state[4], metric=metric).__getstate__()
     same = all(
         isinstance(state[i], np.ndarray) and state[i].dtype == expected[i].dtype and np.array_equal(state[i], expected[i])
         for i in (1, 2, 3)
     )
-    refuse_unless(same and state[5:7] == expected[5:7], "holds a tree of neighbours that is not the tree of its points")
+    require(same and state[5:7] == expected[5:7], "holds a tree of neighbours that is not the tree of its points")
 
 
 def refuse_neighbours(made: Any, state: State) -> None:
@@ -172,15 +172,15 @@ def refuse_neighbours(made: Any, state: State) -> None:
     if "classes_" in state and good:
         classes = state["classes_"]
         good = isinstance(classes, np.ndarray) and is_array(labels, "i", None) and ((labels >= 0) & (labels < len(classes))).all()
-    refuse_unless(good, "holds neighbours whose points and labels do not belong together")
+    require(good, "holds neighbours whose points and labels do not belong together")
     good = state.get("effective_metric_") in ("euclidean", "manhattan") and state.get("metric_params") is None
     good = good and state.get("metric") in ("minkowski", "euclidean", "manhattan") and not state.get("effective_metric_params_")
-    refuse_unless(good and state.get("weights") in ("uniform", "distance"), "holds neighbours by a distance that is not allowed")
+    require(good and state.get("weights") in ("uniform", "distance"), "holds neighbours by a distance that is not allowed")
     if state.get("_fit_method") == "kd_tree":
         good = type(tree) is KDTree and tree.data.shape == points.shape
     else:
         good = state.get("_fit_method") == "brute" and tree is None
-    refuse_unless(good, "holds neighbours without the tree of their points")
+    require(good, "holds neighbours without the tree of their points")
 
 
 # Support vectors, one-hot codes, isotonic calibration.
@@ -190,7 +190,7 @@ def refuse_support_vectors(made: Any, state: State) -> None:
     """Raise `Refused` unless the arrays of a support vector machine have the sizes that libsvm takes for granted."""
     vectors, counts, width = state.get("support_vectors_"), state.get("_n_support"), state.get("n_features_in_")
     odd = f"holds a {type(made).__name__} whose arrays do not belong together"
-    refuse_unless(is_count(width, 1) and is_array(vectors, "f", None, width) and is_array(counts, "i", None), odd)
+    require(is_count(width, 1) and is_array(vectors, "f", None, width) and is_array(counts, "i", None), odd)
     rows, classes, classifies = len(vectors), len(counts), "SVC" in type(made).__name__
     pairs = classes * (classes - 1) // 2
     good = classes > 1 and (counts >= 0).all() and (counts.sum() == rows if classifies else (counts == rows).all())
@@ -198,9 +198,9 @@ def refuse_support_vectors(made: Any, state: State) -> None:
     good = good and (classes == len(state.get("classes_", ())) if classifies else classes == 2)
     good = good and is_array(state.get("_intercept_"), "f", pairs) and rows > 0
     good = good and any(all(is_array(state.get(name), "f", size) for name in ("_probA", "_probB")) for size in (0, pairs))
-    refuse_unless(good and "_impl" not in state, odd)
+    require(good and "_impl" not in state, odd)
     good = state.get("kernel") in ("linear", "poly", "rbf", "sigmoid") and state.get("_sparse") is False
-    refuse_unless(good, f"holds a {type(made).__name__} with a kernel that is not allowed")
+    require(good, f"holds a {type(made).__name__} with a kernel that is not allowed")
 
 
 def refuse_one_hot(made: Any, state: State) -> None:
@@ -210,10 +210,10 @@ def refuse_one_hot(made: Any, state: State) -> None:
     good = good and isinstance(columns, list) and columns == [len(values) for values in categories]
     good = good and all(values.dtype.kind in "OU" or (np.diff(values) > 0).all() for values in categories)
     good = good and not state.get("_infrequent_enabled") and state.get("_drop_idx_after_grouping") is None
-    refuse_unless(good, "holds one-hot codes with other columns than categories")
+    require(good, "holds one-hot codes with other columns than categories")
 
 
 def refuse_steps(made: Any, state: State) -> None:
     """Raise `Refused` unless an isotonic regression has as many values as thresholds."""
     x, y = state.get("X_thresholds_"), state.get("y_thresholds_")
-    refuse_unless(is_array(x, "f", None) and is_array(y, "f", len(x)) and len(x), "holds steps without as many values")
+    require(is_array(x, "f", None) and is_array(y, "f", len(x)) and len(x), "holds steps without as many values")

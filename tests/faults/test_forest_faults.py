@@ -6,26 +6,64 @@ from typing import Any
 import numpy as np
 import pytest
 from cases import try_both_ways, try_without_guard
-from forging import Forged, fault, forged, with_estimator, with_forest, with_nodes, with_tree
+from forging import WRITERS, Forged, fault, forged, good, with_estimator, with_forest, with_nodes, with_tree
 from harness import Child, Fault, Outcome, Site
-from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import LabelEncoder, OrdinalEncoder
 from sklearn.svm import SVC
 
 Record = Callable[[int, str, str, str, Outcome], None]
-NATIVE, CHECKS = "isoform.formats.native", "isoform.formats.checks"
+NATIVE, CHECKS, POLICY = (f"isoform.formats.{name}" for name in ("native", "checks", "policy"))
 
 
 def widen(found: Any) -> None:
-    """Let every tree ask for a feature a million beyond the row; only the row's width would tell."""
+    """Let every tree but the first, the only one that boosting asks for its width, ask for a feature a billion beyond the row."""
 
     def ask(state: dict[str, Any]) -> None:
-        state["nodes"]["feature"][state["nodes"]["left_child"] >= 0] = 1 << 20
+        state["nodes"]["feature"][state["nodes"]["left_child"] >= 0] = 1 << 30
 
-    for tree in found.estimators_:
+    for tree in np.ravel(found.estimators_)[1:]:
         width, classes, outputs = tree.tree_.__reduce__()[1]
-        tree.tree_, tree.n_features_in_ = forged(tree.tree_, ask, width + (1 << 20), classes, outputs), width + (1 << 20)
+        tree.tree_, tree.n_features_in_ = forged(tree.tree_, ask, width + (1 << 30), classes, outputs), width + (1 << 30)
+
+
+def many_outputs(found: Any) -> None:
+    """Let a tree copy the numbers of classes of sixteen million answers, where there is one."""
+    tree = found.estimators_[0]
+    width, classes, _ = tree.tree_.__reduce__()[1]
+    tree.tree_ = forged(tree.tree_, lambda state: None, width, classes, 1 << 24)
+
+
+def narrow(found: Any) -> None:
+    """Leave histogram trees one column of the rows, by what would encode categories."""
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    found[-1]._preprocessor = ColumnTransformer([("one", encoder, [0])]).fit(np.zeros((3, found[-1].n_features_in_)))
+
+
+def weigh(found: Any) -> None:
+    """Give a distance weights of three columns."""
+    tree = found[-1]._tree
+    metric = forged(tree.__getstate__()[11], lambda state: (state[0], np.ones(3), np.ones((3, 3))))
+    found[-1]._tree = forged(tree, lambda state: (*state[:11], metric, state[12]))
+
+
+def level(found: Any) -> None:
+    """Leave an isotonic calibration one step for all its thresholds: it would answer the same to every row."""
+    steps = found[-1].calibrated_classifiers_[0].calibrators[0]
+    steps.y_thresholds_ = steps.y_thresholds_[:1]
+
+
+def other_model(site: Site) -> bytes:
+    """Return what is no Pipeline and answers like the one that it holds."""
+    inner = good(site)
+    model: Any = VotingClassifier([("inner", inner)], voting="soft")
+    model.estimators_, model.classes_, model.le_ = [inner], inner.classes_, LabelEncoder().fit(inner.classes_)
+    model.feature_names_in_ = inner.feature_names_in_
+    return WRITERS[site.format](model)
 
 
 def empty(found: Any) -> None:
@@ -87,6 +125,54 @@ FORESTS = [
     *fault(21, "a forest of wider trees", with_forest(widen), "an ensemble whose trees are of other", f"{NATIVE}:refuse_forest"),
     *fault(
         21,
+        "boosting of wider trees",
+        with_estimator(BOOSTING, lambda found: widen(found[-1])),
+        "an ensemble whose trees are of other",
+        f"{NATIVE}:refuse_mixed_trees",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "a tree of more answers than it has classes for",
+        with_forest(many_outputs),
+        "makes a tree of no known number of features, classes and outputs",
+        f"{NATIVE}:refuse_tree_arguments",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "histogram trees behind fewer columns",
+        with_estimator(HISTOGRAM, narrow),
+        "holds an ensemble with categories",
+        f"{NATIVE}:refuse_histogram_boosting",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "a distance with weights",
+        with_estimator(KNeighborsClassifier(), weigh),
+        "holds a distance with weights",
+        f"{NATIVE}:refuse_metric_state",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "one step for all thresholds",
+        with_estimator(CalibratedClassifierCV(LogisticRegression(), method="isotonic", cv=2), level),
+        "holds steps without as many values",
+        f"{NATIVE}:refuse_steps",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "a model around the Pipeline",
+        other_model,
+        "holds a VotingClassifier, not a Pipeline",
+        f"{POLICY}:refuse_other_model",
+        "pickle",
+    ),
+    *fault(
+        21,
         "a method replaced",
         with_forest(lambda forest: setattr(forest, "_validate_X_predict", np.float32)),
         "sets the attribute _validate_X_predict of a RandomForestClassifier",
@@ -137,7 +223,7 @@ FORESTS = [
     *fault(
         21,
         "a neighbour's label outside the classes",
-        with_estimator(KNeighborsClassifier(algorithm="brute"), mislabel),
+        with_estimator(KNeighborsClassifier(algorithm="brute", metric="manhattan"), mislabel),
         "points and labels do not belong together",
         f"{NATIVE}:refuse_neighbours",
     ),
