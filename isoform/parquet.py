@@ -26,7 +26,10 @@ def read(path: Path, data: bytes, numeric: Sequence[str], categorical: Sequence[
     with _one_line(path):
         file = _open(data)
         refuse_bomb(path, file.metadata, wanted)
-        texts = [name for name in [*categorical, *plain] if str(file.schema_arrow.field(name).type) in TEXT_TYPES - {"null"}]
+        kinds = {name: file.schema_arrow.field(name).type for name in wanted}
+        for name in [*numeric, *categorical]:
+            refuse_nested(path, name, kinds[name])
+        texts = [name for name, kind in kinds.items() if _is_text(kind)]
         table = _open(data, texts).read(columns=wanted)
         for name in texts:
             refuse_text_bomb(path, name, table.column(name))
@@ -46,6 +49,14 @@ def refuse_bomb(path: Path, footer: Any, wanted: Sequence[str]) -> None:
     size = max(size, 8 * footer.num_rows * len(wanted))
     if size > MAX_BYTES:
         raise BadInput(path, f"expands to {size} bytes, the limit is {MAX_BYTES}", SMALLER)
+
+
+def refuse_nested(path: Path, name: str, kind: Any) -> None:
+    """Raise `BadInput` for a column of lists or structs, before any of it is expanded."""
+    import pyarrow as pa
+
+    if pa.types.is_nested(kind):
+        raise BadInput(path, f"column '{name}' of type {kind}"[:300], "give one number or text per row")
 
 
 def refuse_text_bomb(path: Path, name: str, column: Any) -> None:
@@ -115,6 +126,16 @@ def _texts(path: Path, name: str, column: Any) -> Any:
     column = _decoded(column)
     refuse_no_texts(path, name, column)
     return column.cast(pa.large_string()).to_numpy()
+
+
+def _is_text(kind: Any) -> bool:
+    """Tell whether a type of Arrow is text or bytes, which a dictionary can hold; the file's schema says so or not."""
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return any(
+        test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    )
 
 
 def _decoded(column: Any) -> Any:

@@ -72,6 +72,13 @@ def check(
         yield _check_remote(odb, objects, deep)
 
 
+def refuse_unrecorded(where: str, recorded: object) -> None:
+    """Refuse a revision whose dvc.lock ends early: what it does not name would go unasked for."""
+    if not recorded:
+        action = "restore dvc.lock from Git, or run 'dvc repro' and commit it"
+        raise CheckFailed(where, "has no hash in dvc.lock, which is cut, or its stage has never run", action)
+
+
 def refuse_absent_remote(url: str, present: bool) -> None:
     """Refuse a remote with nothing at its url: a bucket or folder of another name, a disk that is not mounted."""
     if not present:
@@ -117,9 +124,10 @@ def _named_objects(
         for out in repo.index.outs:
             # As 'dvc push' picks them; an import from another DVC repository lies in that one's remote.
             elsewhere = out.stage.is_repo_import or not out.can_push or (remote and out.remote and remote != out.remote)
-            if elsewhere or not out.use_cache or not out.hash_info:
+            if elsewhere or not out.use_cache:
                 continue
             where = f"{_path(out)} of {names.replace('workspace', 'the workspace') or 'the workspace'}"
+            refuse_unrecorded(where, out.hash_info)
             oid = _valid(out.hash_info.value, where)
             key = (remote or out.remote, out.hash_info.name, oid)
             named.setdefault(key, Named(oid, out.meta.size)).names.append(where)
@@ -246,14 +254,18 @@ def _patience() -> Iterator[None]:
 def _told_by_dvc(where: str | Path) -> Iterator[None]:
     """Turn dvc's errors into ours."""
     try:
+        from dvc.config import NoRemoteError
         from dvc.exceptions import DvcException
         from dvc_objects.fs.errors import ConfigError, RemoteMissingDepsError
     except ImportError:
         raise BadInput("dvc", "is not installed", EXTRAS) from None
     try:
         yield
-    except RemoteMissingDepsError as error:
+    except (ImportError, RemoteMissingDepsError) as error:  # dvc raises either, by the protocol
         raise BadInput(where, first_line(error), EXTRAS) from error
+    except NoRemoteError as error:
+        action = "run 'dvc remote add --default store URL', or name one by '--remote'"
+        raise BadInput(".dvc/config", "names no default remote", action) from error
     except (DvcException, ConfigError) as error:
         raise BadInput(where, f"cannot be checked ({first_line(error)})", "correct it, and run again") from error
 

@@ -112,8 +112,10 @@ def refuse_cut_lock(path: Path, text: bytes) -> None:
 
     What still reads could say less, or another size. One that ends between two entries only says that stages have not run.
     """
-    last = text[text.rfind(b"- path:") :]
-    if not text.endswith(b"\n") or (b"md5:" in last and b"size:" not in last):
+    _, entry, last = text.rpartition(b"- path:")
+    # An entry ends with its size; one of another storage may have none.
+    ends = not entry or any(key in last for key in (b"size:", b"etag:", b"checksum:"))
+    if not text.endswith(b"\n") or not ends:
         raise BadInput(path, "ends in the middle of an entry", "run 'python -m pipeline.mend', which restores it from Git")
 
 

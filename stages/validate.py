@@ -98,14 +98,19 @@ def main(kind: Kind, name: str) -> None:
         files[document] = (f"{document}.json", to_json(value).encode())
         write_atomic(folder / f"{document}.json", to_json(value))
     metadata = publishing.build_metadata(kind, config, settings, schema, metrics=estimates, contents=files, parities=parities)
-    for filename, _ in files.values():
-        sync(folder / filename)  # DVC's checkout has not: after a power cut, metadata.json would vouch for what is gone
+    sync_all(folder, [filename for filename, _ in files.values()])
     write_atomic(folder / "metadata.json", to_json(metadata))
 
 
 def unpublish(folder: Path) -> None:
     """Remove metadata.json: whatever happens from here on, a version that failed is no version."""
     (folder / "metadata.json").unlink(missing_ok=True)
+
+
+def sync_all(folder: Path, filenames: list[str]) -> None:
+    """Put on the disk what DVC's checkout may not have: after a power cut, metadata.json would vouch for what is gone."""
+    for filename in filenames:
+        sync(folder / filename)
 
 
 def write_report(name: str, folder: Path, estimates: Mapping[str, Estimate], tables: Mapping[str, str]) -> None:

@@ -362,3 +362,14 @@ def test_a_version_behind_a_link_is_refused(workspace: Workspace, tmp_path: Path
         load(tmp_path / "linked")
     (tmp_path / "parent").symlink_to(workspace.folder("forest").parent)
     assert load(tmp_path / "parent" / "v1.0.0").format == "onnx"
+
+
+def test_a_model_that_is_loaded_leaves_nothing_in_the_home_folder(published: Callable[[str], Workspace], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    script = f"from isoform import load; load({str(published('mixed').folder('network'))!r}).predict([])"
+    assert python("-c", script, cwd=tmp_path, HOME=str(home), XDG_CACHE_HOME=str(home / "cache")).returncode == 0
+    assert list(home.rglob("*")) == []
+    careless = python("-c", script, cwd=tmp_path, HOME=str(home), ORT_DISABLE_TELEMETRY="0")
+    assert careless.returncode == 0
+    assert list(home.rglob("deviceid")), "this onnxruntime would have left nothing anyway: the variable is not needed any more"

@@ -182,7 +182,7 @@ def test_dates_are_no_target(tmp_path: Path, task: str) -> None:
     ("column", "array", "complaint"),
     [
         ("n", pa.array([None, "one", "2", "3"]), "row 1: 'n' is 'one', of type string; give a number or null"),
-        ("n", pa.array([[1], [2], [3], [4]]), "row 0: 'n' of type list<element: int64>; give a number or null"),
+        ("n", pa.array([[1], [2], [3], [4]]), "column 'n' of type list<element: int64>; give one number or text per row"),
         ("n", pa.array([b"\xff"] * 4), "row 0: 'n' of type binary; give a number or null"),
         (
             "c",

@@ -1,10 +1,14 @@
 """ONNX: graph, weights and preprocessing in one file that any ONNX runtime answers from."""
 
+import os
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
+
+# onnxruntime keeps an identifier of the machine in the home folder, and reports to its maker, unless it finds this at import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from isoform.errors import Refused

@@ -154,7 +154,7 @@ def test_68_a_power_cut_is_not_survived_without_its_guard(guard: str, reason: st
 def test_68_metadata_is_not_last_on_the_disk_without_its_guard(site: Rebuilt, tmp_path: Path) -> None:
     root = copy(site.before[VALIDATE], tmp_path / "site").root
     with pytest.raises(AssertionError, match=r"metadata\.json before what it names"):
-        survives_a_power_cut(site.stages.points(root, VALIDATE, "stages.validate:sync"), ["model.onnx"])
+        survives_a_power_cut(site.stages.points(root, VALIDATE, "stages.validate:sync_all"), ["model.onnx"])
 
 
 READ_ONLY = [

@@ -71,10 +71,14 @@ def many_numbers() -> bytes:
     return buffer.getvalue()
 
 
-def long_texts() -> bytes:
-    """Return a small file in which one text of a megabyte stands 100,000 times."""
+def long_texts(*, plain: bool) -> bytes:
+    """Return a small file in which one text of a megabyte stands 100,000 times; `plain`: its schema does not say so."""
     rows = 100_000
-    return stored(pa.table({name: same("x" * 1_000_000 if name == "c0" else cell, rows) for name, cell in GOOD.items()}))
+    table = pa.table({name: same("x" * 1_000_000 if name == "c0" else cell, rows) for name, cell in GOOD.items()})
+    buffer = io.BytesIO()
+    with pq.ParquetWriter(buffer, table.schema, compression="zstd", store_schema=not plain) as writer:
+        writer.write_table(table)
+    return buffer.getvalue()
 
 
 def with_extension() -> bytes:
@@ -100,7 +104,7 @@ FILES: list[tuple[str, str, Make, str, str]] = [
     ("wrong dtype: number for a text", "jsonl", jsonl(c0=5), "^holds a int$", ROWS + "refuse_no_text"),
     ("wrong dtype: list for a text", "jsonl", jsonl(c0=[[]]), "^holds a list$", ROWS + "refuse_no_text"),
     ("wrong dtype: number for a text", "parquet", parquet(c0=pa.array([5, 6])), "^row 0: 'c0' is '5', of type int64$", PARQUET + "refuse_no_texts"),
-    ("wrong dtype: list for a number", "parquet", parquet(n0=pa.array([[1.0], [2.0]])), "^row 0: 'n0' of type list", PARQUET + "refuse_no_numbers"),
+    ("wrong dtype: list for a number", "parquet", parquet(n0=pa.array([[1.0], [2.0]])), "^column 'n0' of type list", PARQUET + "refuse_nested"),
     ("extra comma", "csv", csv(b"1,1,1,1,red,Brno,"), "^line 3 has 7 cells, the header has 6$", TABLES + "refuse_other_width"),
     ("lacking comma", "csv", csv(b"1,1,1,1,red"), "^line 3 has 5 cells, the header has 6$", TABLES + "refuse_other_width"),
     ("bad UTF-8", "csv", csv(b"1,1,1,1,red,\xff"), "^line 3 is not UTF-8$", TABLES + "refuse_other_encoding"),
@@ -119,7 +123,8 @@ FILES: list[tuple[str, str, Make, str, str]] = [
     ("a quoted field of a million lines", "csv", lambda: HEADER.encode() + b'\n1,1,1,1,red,"' + b"x\n" * 1_000_000, r"^line \d+: field larger than field limit \(131072\)$", ""),
     ("a line of 300 MB", "jsonl", lambda: b'{"n0": "' + b"x" * 300_000_000 + b'"}\n', "^line 1 has more than 8388608 letters$", TABLES + "refuse_long_line"),
     ("bomb of numbers", "parquet", many_numbers, r"^expands to \d{11} bytes, the limit is 8589934592$", PARQUET + "refuse_bomb"),
-    ("bomb of long texts", "parquet", long_texts, r"^column 'c0' expands to 100000000000 bytes, the limit is ", PARQUET + "refuse_text_bomb"),
+    ("bomb of long texts", "parquet", lambda: long_texts(plain=True), r"^column 'c0' expands to 100000000000 bytes, the limit is ", PARQUET + "refuse_text_bomb"),
+    ("bomb of long texts, named a dictionary", "parquet", lambda: long_texts(plain=False), r"^column 'c0' expands to 100000000000 bytes, the limit is ", PARQUET + "refuse_text_bomb"),
     ("pickle in an extension type", "parquet", with_extension, r"^row 0: 'n0' is 'not a number', of type ", PARQUET + "refuse_no_numbers"),
     ("not Parquet", "parquet", lambda: b"PAR1 and no more PAR1", "^is not Parquet of numbers and text ", ""),
     ("another kind of file", "txt", lambda: b"", r"^has the suffix '\.txt'$", TABLES + "refuse_other_kind"),
@@ -239,8 +244,8 @@ TRAINING: list[tuple[str, str, Callable[[Path], list[str]], str, str]] = [
     ("one class", "parquet", training(lambda table: table.assign(y=1)), "^'y' has fewer than two classes$", TARGET + "refuse_one_class"),
     ("one class", "csv", training(lambda table: table.assign(y="yes"), suffix="csv"), "^'y' has fewer than two classes$", TARGET + "refuse_one_class"),
     ("a constant to predict", "parquet", training(lambda table: table.assign(y=0.5), "regression"), "^'y' has fewer than two distinct values", TARGET + "refuse_constant"),
-    ("a class of one row", "parquet", training(lambda table: table.assign(y=table["y"].where(table.index != 5, 7))), "^'y' has one row of the class 7$", TARGET + "refuse_single_row"),
-    ("every row a class", "parquet", training(lambda table: table.assign(y=range(len(table)))), "^'y' has 300 classes in 300 rows$", TARGET + "refuse_many_classes"),
+    ("a class of one row", "parquet", training(lambda table: table.assign(y=table["y"].where(table.index != 5, 7))), "^'y' has one row of the class 7;", TARGET + "refuse_single_row"),
+    ("every row a class", "parquet", training(lambda table: table.assign(y=range(len(table)))), "^'y' has 300 classes in 300 rows;", TARGET + "refuse_many_classes"),
     ("fractions as classes", "parquet", training(lambda table: table.assign(y=table["y"] + 0.5)), "^'y' holds fractions, such as ", TARGET + "refuse_fractions"),
     ("dates as classes", "parquet", training(labelled(date(2020, 1, 2), date(2021, 1, 2))), "^'y' holds a date$", TARGET + "refuse_other_labels"),
     ("classes beyond int64", "parquet", training(lambda table: table.assign(y=table["y"].astype("uint64") + 2**63)), "^'y' holds integers beyond 64 bits$", TARGET + "refuse_large_integers"),
