@@ -50,10 +50,13 @@ class Damage:
 FILE = f"{FOLDER}/1.csv"
 DEEPLY = {"reason": CONTENT, "guard": "refuse_other_content", "arguments": ("--deep",)}
 DAMAGES = [
-    Damage(number=74, title="object missing", path=MODEL, change=gone, reason="is missing", guard="refuse_missing", caught=COMMANDS),
     Damage(
-        number=74, title="object of a file in a folder missing", path=FILE, change=gone, reason="is missing", guard="refuse_missing",
+        number=74, title="object missing", path=MODEL, change=gone, reason="is missing", guard="refuse_missing",
         caught=COMMANDS,
+    ),
+    Damage(
+        number=74, title="object of a file in a folder missing", path=FILE, change=gone, reason="is missing",
+        guard="refuse_missing", caught=COMMANDS,
     ),
     Damage(
         number=74, title="list of a folder missing", path=FOLDER, change=gone, reason="is missing", guard="refuse_missing",
@@ -62,17 +65,20 @@ DAMAGES = [
     Damage(number=75, title="object altered", path=MODEL, change=flipped, caught=(DEEP, PULL_VERIFY, VERIFY), **DEEPLY),  # type: ignore[arg-type]
     Damage(number=75, title="file in a folder altered", path=FILE, change=flipped, caught=(DEEP, PULL_VERIFY), **DEEPLY),  # type: ignore[arg-type]
     Damage(
-        number=75, title="object cut", path=MODEL, change=cut, reason=r"holds \d+ bytes, \d+ are recorded", guard="refuse_other_size",
-        caught=(CHECK, DEEP, PULL_VERIFY, VERIFY),
+        number=75, title="object cut", path=MODEL, change=cut, reason=r"holds \d+ bytes, \d+ are recorded",
+        guard="refuse_other_size", caught=(CHECK, DEEP, PULL_VERIFY, VERIFY),
     ),
     Damage(
         number=75, title="file in a folder cut", path=FILE, change=cut, reason=r"lists files that hold \d+ bytes in all, \d+ are",
         guard="refuse_other_sum", caught=(CHECK, DEEP, PULL_VERIFY), names=FOLDER,
     ),
-    Damage(number=77, title="list of a folder cut", path=FOLDER, change=cut, reason=LIST, guard="refuse_altered_list", caught=COMMANDS),
     Damage(
-        number=77, title="list of a folder without one file", path=PARTS, change=shortened, reason=LIST, guard="refuse_altered_list",
-        caught=(CHECK, DEEP),
+        number=77, title="list of a folder cut", path=FOLDER, change=cut, reason=LIST, guard="refuse_altered_list",
+        caught=COMMANDS,
+    ),
+    Damage(
+        number=77, title="list of a folder without one file", path=PARTS, change=shortened, reason=LIST,
+        guard="refuse_altered_list", caught=(CHECK, DEEP),
     ),
 ]  # fmt: skip
 
