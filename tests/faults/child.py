@@ -41,17 +41,9 @@ FORBIDDEN = (
 )
 
 
-def is_lock(event: str, path: object) -> bool:
-    """Tell whether an event is that of a stage's lock, which the stage itself makes and removes (stages.alone)."""
-    if event not in ("open", "os.mkdir", "os.remove") or not isinstance(path, str):
-        return False
-    folder, _, name = path.partition("/")
-    return folder == ".scratch" and "/" not in name and (name.endswith(".lock") or (not name and event == "os.mkdir"))
-
-
 def watch(event: str, arguments: tuple[object, ...]) -> None:
     """Note an event that loading never raises; the fork reports them."""
-    if not ARMED or (event == "exec" and arguments[0] is CODE) or (arguments and is_lock(event, arguments[0])):
+    if not ARMED or (event == "exec" and arguments[0] is CODE):
         return
     if event == "open":
         mode, flags = arguments[1], arguments[2]
