@@ -45,6 +45,8 @@ def watch(event: str, arguments: tuple[object, ...]) -> None:
     """Note an event that loading never raises; the fork reports them."""
     if not ARMED or (event == "exec" and arguments[0] is CODE):
         return
+    if arguments and isinstance(arguments[0], str | os.PathLike) and LOCK.fullmatch(os.fspath(arguments[0])):
+        return  # a stage's lock, which is there before it looks at anything
     if event == "open":
         mode, flags = arguments[1], arguments[2]
         writes = bool(set(mode) & set("wax+")) if isinstance(mode, str) else bool(isinstance(flags, int) and flags & 3)
@@ -63,6 +65,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import resource
 import select
 import signal
@@ -72,6 +75,7 @@ from typing import Any
 
 MORE_MEMORY_BYTES = 1 << 30
 """What a fork may take beyond what it starts with."""
+LOCK = re.compile(r"\.scratch(/[\w-]+\.lock)?")
 
 
 def take_out(guard: str) -> None:

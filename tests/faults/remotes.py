@@ -71,16 +71,18 @@ def run(folder: Path, *command: str, without: str = "", timeout_s: float = TIMEO
         return _outcome(process.exitcode or 0, stdout, stderr, timed_out=timed_out, seconds=time.monotonic() - started)
 
 
-def run_cold(folder: Path, *command: str, prefix: tuple[str, ...] = (), **variables: str) -> Outcome:
+def run_cold(
+    folder: Path, *command: str, prefix: tuple[str, ...] = (), timeout_s: float = TIMEOUT_S, **variables: str
+) -> Outcome:
     """Run a command as a user does, from its own start to its own end."""
     started = time.monotonic()
     process = start(folder, *command, prefix=prefix, **variables)
     try:
-        stdout, stderr = process.communicate(timeout=TIMEOUT_S)
+        stdout, stderr = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
         process.kill()
         stdout, stderr = process.communicate()
-        return _outcome(process.returncode, stdout, stderr, timed_out=True, seconds=TIMEOUT_S)
+        return _outcome(process.returncode, stdout, stderr, timed_out=True, seconds=timeout_s)
     return _outcome(process.returncode, stdout, stderr, seconds=time.monotonic() - started)
 
 

@@ -28,7 +28,7 @@ PREPARE = ["-m", "stages.prepare"]
 PREDICT = ["predict", NETWORK, "rows.csv", "--format", "safetensors"]
 NAMES = {
     "../x": "../x",
-    "absolute": "/etc/passwd",
+    "absolute": "/proc/isoform/x",  # where not even root can make a file: without its guard a stage would
     "NUL": "a\0b",
     "leading -": "-x",
     "300 characters": "x" * 300,
@@ -36,6 +36,9 @@ NAMES = {
 }
 
 Arrange = Callable[[Path], list[str]]
+
+
+TEXT = "isoform.strict_json:refuse_unfit_text"
 
 
 def runs(*command: str) -> Arrange:
@@ -111,7 +114,8 @@ def cases() -> list[tuple[int, str, str, Arrange, str, str]]:
     """Return number, title, place, arrangement, reason and guard of each."""
     found: list[tuple[int, str, str, Arrange, str, str]] = []
     for title, name in NAMES.items():
-        params, told = "pipeline.params:", "isoform.metadata:refuse_bad_names"
+        params, told, nul = "pipeline.params:", "isoform.metadata:refuse_bad_names", title == "NUL"
+        said = "^holds NUL or a lone surrogate$"
         found += [
             (
                 62,
@@ -134,24 +138,24 @@ def cases() -> list[tuple[int, str, str, Arrange, str, str]]:
                 f"model's name {title}",
                 "metadata.json",
                 recorded(lambda content, name=name: content.update(model_name=name)),
-                r"^names the model '",
-                told,
+                said if nul else r"^names the model '",
+                TEXT if nul else told,
             ),
             (
                 62,
                 f"version {title}",
                 "metadata.json",
                 recorded(lambda content, name=name: content.update(version=name)),
-                r"^names the version '",
-                told,
+                said if nul else r"^names the version '",
+                TEXT if nul else told,
             ),
             (
                 62,
                 f"file {title}",
                 "metadata.json",
                 recorded(lambda content, name=name: content["files"]["safetensors"].update(path=name)),
-                r"^names the file '",
-                told,
+                said if nul else r"^names the file '",
+                TEXT if nul else told,
             ),
         ]
         if title != "shell":  # a file may be called so

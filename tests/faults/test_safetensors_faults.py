@@ -119,7 +119,7 @@ def metadata(**content: Any) -> Callable[[Site], bytes]:
 
 
 MADE: list[Made] = [
-    (19, "a pickle named safetensors", payload, r"says that its header has \d{8,} bytes", HEADER + "refuse_beyond_end"),
+    (19, "a pickle named safetensors", payload, r"^is a pickle, not safetensors$", "isoform.loading:refuse_pickle"),
     (
         32,
         "header length 2^63",
