@@ -13,7 +13,7 @@ from isoform.formats import FORMATS
 from pipeline.publishing import FORMATS_OF
 
 MODULES = [f"stages.{path.stem}" for path in sorted((REPOSITORY / "stages").glob("[a-z]*.py"))]
-MODULES += ["pipeline.proposal", "pipeline.portable_matmul", "isoform.frames"]
+MODULES += ["pipeline.proposal", "pipeline.portable_matmul", "isoform.frames", "pipeline.sources.flights", "encodings.cp437"]
 """What is run in the child besides `isoform`, and what it imports late."""
 
 

@@ -180,6 +180,12 @@ def function(model: ModelProto, site: Site) -> None:
     append(model, helper.make_node("F", ["n0"], ["more"], domain="mine"))
 
 
+def two_readings(model: ModelProto, site: Site) -> None:
+    node = helper.make_node("LinearRegressor", ["n0"], ["more"], domain="ai.onnx.ml", coefficients=[1.0], intercepts=[0.0])
+    node.attribute.append(helper.make_attribute("coefficients", [7.0]))
+    append(model, node)
+
+
 def opset(version: int) -> Callable[[Site], bytes]:
     return changed(lambda model, site: setattr(model.opset_import[0], "version", version))
 
@@ -233,6 +239,19 @@ def long_label(model: ModelProto, site: Site) -> None:
     node.output[0] = "label_"
     model.graph.node.append(encoder)
     model.graph.output[0].type.tensor_type.elem_type = TensorProto.STRING
+
+
+def texts(model: ModelProto, site: Site) -> None:
+    """Have an answer take 10 GB of text, of which onnxruntime's limit counts the 32 bytes of each object."""
+    model.graph.initializer.append(numpy_helper.from_array(np.array([["x" * 10**6]], dtype=object), "text"))
+    nodes = [
+        helper.make_node("Expand", ["text", "to"], ["texts"]),
+        helper.make_node(
+            "LabelEncoder", ["texts"], ["all"], domain="ai.onnx.ml", keys_strings=["a"], values_floats=[0.0], default_float=0.0
+        ),
+        helper.make_node("ReduceMax", ["all", "axis"], ["more"]),
+    ]
+    append(model, *nodes, to=np.array([1, 10_000]), axis=np.array([1]))
 
 
 # 55: numbers that are none
@@ -366,6 +385,9 @@ FAULTS = [
         "has a LinearRegressor with the attribute targets",
         f"{POLICY}:refuse_attribute",
     ),
+    onnx_fault(
+        50, "an attribute twice", changed(two_readings), "with two attributes of one name", f"{POLICY}:refuse_second_attribute"
+    ),
     onnx_fault(51, "custom domain", uses("Evil", "evil.example"), "of the domain 'evil.example'", f"{POLICY}:refuse_domain"),
     onnx_fault(
         51, "onnxruntime's domain", uses("Gelu", "com.microsoft"), "of the domain 'com.microsoft'", f"{POLICY}:refuse_domain"
@@ -385,6 +407,7 @@ FAULTS = [
     onnx_fault(53, "cut", lambda site: site.good[:-9], "is cut: a field of a", f"{WIRE}:refuse_overrun"),
     onnx_fault(54, "dims beyond the data", changed(dims_lie), r"of shape \[1073741824, 8\] with", f"{POLICY}:refuse_other_size"),
     onnx_fault(54, "label of a million bytes", changed(long_label), "has a text of 1000000 bytes", f"{POLICY}:refuse_long_text"),
+    onnx_fault(54, "10 GB of text", changed(texts), "1000000 bytes in the tensor 'text',", f"{POLICY}:refuse_long_label"),
     onnx_fault(54, "two billion targets", changed(billion_targets), "Regressor whose leaves", f"{POLICY}:refuse_labels"),
     onnx_fault(21, "class that is not there", forest(classlabels_strings=["no"]), "whose leaves vote", f"{POLICY}:refuse_labels"),
     onnx_fault(21, "tree in a circle", forest(**CIRCLE), "child that does not come after", f"{POLICY}:refuse_circles"),
@@ -438,8 +461,9 @@ def test_a_model_takes_no_more_memory_than_it_may(
     outcome = child.attempt(site.root, site.command, without=f"{LIMIT}={256 << 20}")
     expect("b", problems(outcome, fault.reason, site.path.name))
     record(fault.number, fault.title, fault.format, "b", outcome)
-    outcome = child.attempt(site.root, site.command, without=f"{LIMIT}={1 << 50}")
-    assert list(problems(outcome, fault.reason, site.path.name)), f"it is held without {fault.guard}"
+    for guards in ([f"{LIMIT}={1 << 50}"], [f"{LIMIT}={256 << 20}", f"{FORMAT}:refuse_more_memory"]):
+        outcome = child.attempt(site.root, site.command, without=guards)
+        assert list(problems(outcome, fault.reason, site.path.name)), f"it is held without {guards[-1]}"
 
 
 def test_a_model_of_170_bytes_cannot_have_32_gib() -> None:

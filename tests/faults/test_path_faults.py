@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import remotes
 import yaml
 from attempts import Attempt, Record, try_once, try_once_without_guard
 from builders import Workspace, python
@@ -377,13 +378,20 @@ def repository(root: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("name", ["dvc.lock", "dvc.yaml", "params.yaml"])
+IRREGULAR = "isoform.staleness:refuse_irregular_files"
+STALE = {"dvc.lock": "isoform.integrity:refuse_irregular", "dvc.yaml": IRREGULAR, "params.yaml": IRREGULAR}
+
+
+@pytest.mark.parametrize("name", STALE)
 def test_stale_does_not_wait_at_a_pipe(name: str, repository: Path, record: Record) -> None:
-    assert outside(repository, "isoform", "stale").status == 0
+    assert remotes.run(repository, "isoform", "stale").status == 0
     pipe(name, [])(repository)
-    outcome = outside(repository, "isoform", "stale")
-    expect("-", problems(outcome, "^is not a regular file$", name))
+    reason = "^is not a regular file$"
+    outcome = remotes.run(repository, "isoform", "stale", timeout_s=20)
+    expect("-", problems(outcome, reason, name))
     record(64, "FIFO", name, "-", outcome)
+    unguarded = remotes.run(repository, "isoform", "stale", without=STALE[name], timeout_s=8)
+    assert list(problems(unguarded, reason, name)), f"it is held without {STALE[name]}"
 
 
 EVIL = ["$(rm canary)", "`rm canary`", "a\nrm canary", "a' \"; rm canary; #"]

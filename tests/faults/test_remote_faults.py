@@ -22,7 +22,7 @@ Record = Callable[[int, str, str, str, Outcome], None]
 CHECK, DEEP, PULL, PULL_VERIFY, VERIFY = COMMANDS = ("check", "check --deep", "pull", "pull, verify = true", "isoform verify")
 LIST = r"is a folder's list of files, cut or altered: its md5 is \w{32} "
 CONTENT = r"has other content: its md5 is \w{32} "
-GUARD = "isoform.remotes:refuse_"
+GUARD = "isoform.remotes:"
 AGAIN = {"AWS_MAX_ATTEMPTS": "1"}
 """As few attempts as the library of S3 can be told: what is dead here stays dead."""
 
@@ -48,31 +48,37 @@ class Damage:
 
 
 FILE = f"{FOLDER}/1.csv"
-DEEPLY = {"reason": CONTENT, "guard": "other_content", "arguments": ("--deep",)}
+DEEPLY = {"reason": CONTENT, "guard": "refuse_other_content", "arguments": ("--deep",)}
 DAMAGES = [
-    Damage(number=74, title="object missing", path=MODEL, change=gone, reason="is missing", guard="missing", caught=COMMANDS),
     Damage(
-        number=74, title="object of a file in a folder missing", path=FILE, change=gone, reason="is missing", guard="missing",
+        number=74, title="object missing", path=MODEL, change=gone, reason="is missing", guard="refuse_missing",
         caught=COMMANDS,
     ),
     Damage(
-        number=74, title="list of a folder missing", path=FOLDER, change=gone, reason="is missing", guard="missing",
+        number=74, title="object of a file in a folder missing", path=FILE, change=gone, reason="is missing",
+        guard="refuse_missing", caught=COMMANDS,
+    ),
+    Damage(
+        number=74, title="list of a folder missing", path=FOLDER, change=gone, reason="is missing", guard="refuse_missing",
         caught=(CHECK, DEEP, PULL, PULL_VERIFY),
     ),
     Damage(number=75, title="object altered", path=MODEL, change=flipped, caught=(DEEP, PULL_VERIFY, VERIFY), **DEEPLY),  # type: ignore[arg-type]
     Damage(number=75, title="file in a folder altered", path=FILE, change=flipped, caught=(DEEP, PULL_VERIFY), **DEEPLY),  # type: ignore[arg-type]
     Damage(
-        number=75, title="object cut", path=MODEL, change=cut, reason=r"holds \d+ bytes, \d+ are recorded", guard="other_size",
-        caught=(CHECK, DEEP, PULL_VERIFY, VERIFY),
+        number=75, title="object cut", path=MODEL, change=cut, reason=r"holds \d+ bytes, \d+ are recorded",
+        guard="refuse_other_size", caught=(CHECK, DEEP, PULL_VERIFY, VERIFY),
     ),
     Damage(
         number=75, title="file in a folder cut", path=FILE, change=cut, reason=r"lists files that hold \d+ bytes in all, \d+ are",
-        guard="other_sum", caught=(CHECK, DEEP, PULL_VERIFY), names=FOLDER,
+        guard="refuse_other_sum", caught=(CHECK, DEEP, PULL_VERIFY), names=FOLDER,
     ),
-    Damage(number=77, title="list of a folder cut", path=FOLDER, change=cut, reason=LIST, guard="altered_list", caught=COMMANDS),
     Damage(
-        number=77, title="list of a folder without one file", path=PARTS, change=shortened, reason=LIST, guard="altered_list",
-        caught=(CHECK, DEEP),
+        number=77, title="list of a folder cut", path=FOLDER, change=cut, reason=LIST, guard="refuse_altered_list",
+        caught=COMMANDS,
+    ),
+    Damage(
+        number=77, title="list of a folder without one file", path=PARTS, change=shortened, reason=LIST,
+        guard="refuse_altered_list", caught=(CHECK, DEEP),
     ),
 ]  # fmt: skip
 
@@ -183,7 +189,7 @@ def test_76_a_corrupt_object_that_dvc_push_sends_is_caught_by_deep(site: Site, r
     outcome = check(site, "--deep")
     assert list(problems(outcome, CONTENT, oid[2:])) == []
     record(76, "corrupt object, mode 0444, pushed from the cache", f"remote: {site.remote.kind}", "-", outcome)
-    assert list(problems(check(site, "--deep", without=GUARD + "other_content"), CONTENT))
+    assert list(problems(check(site, "--deep", without=GUARD + "refuse_other_content"), CONTENT))
 
 
 def _corrupt_in_cache(folder: Path, oid: str) -> Path:
@@ -247,7 +253,7 @@ def test_a_read_only_remote_is_checked_and_pulled_and_a_push_to_it_fails(site: S
         outcome = run(site.source, "isoform", "remote", "check")
         assert list(problems(outcome, "is missing")) == []
         record(74, "push to a read-only remote", f"remote: {remote.kind}", "-", outcome)
-        assert list(problems(run(site.source, "isoform", "remote", "check", without=GUARD + "missing"), "is missing"))
+        assert list(problems(run(site.source, "isoform", "remote", "check", without=GUARD + "refuse_missing"), "is missing"))
     finally:
         remote.stop()
         for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
@@ -329,7 +335,7 @@ def _tell_and_mend(site: Site, title: str, record: Record) -> None:
         assert list(problems(Outcome(1, "", line, [], [], False, 0, 0.0), "is missing")) == []
     first = Outcome(1, "", lines[0], [], [], False, 0, 0.0)
     record(79, title, f"remote: {site.remote.kind}", "-", first)
-    assert list(problems(check(site, without=GUARD + "missing"), "is missing"))
+    assert list(problems(check(site, without=GUARD + "refuse_missing"), "is missing"))
     done(run(site.source, "dvc", "push"))
     done(check(site, "--deep"))
 

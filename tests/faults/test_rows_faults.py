@@ -4,6 +4,7 @@
 import io
 import json
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,43 @@ def training(
     return arrange
 
 
+def labelled(first: Any, second: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Return what gives the two classes other labels."""
+    return lambda table: table.assign(y=pd.Series([(first, second)[label] for label in table["y"]]))
+
+
+def flights(root: Path) -> list[str]:
+    """Have a text of the flights' for the number to predict."""
+    folder = root / "data" / "raw" / "flights"
+    folder.mkdir()
+    for name, table in FLIGHTS.items():
+        table.to_csv(folder / name, index=False)
+    columns = {"numeric": ["temp"], "categorical": ["carrier"], "target": "origin"}
+    content = builders.settings("regression", source="data/raw/flights", **columns)
+    (root / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return ["-m", "stages.prepare"]
+
+
+FLIGHT = {"year": 2013, "month": 1, "day": 7, "carrier": "AA", "tailnum": "N1", "origin": "JFK", "time_hour": "2013-01-07"}
+FLIGHT |= dict.fromkeys(["sched_dep_time", "sched_arr_time", "arr_delay"], 900)
+WEATHER = {"origin": "JFK", "time_hour": "2013-01-07"}
+WEATHER |= dict.fromkeys(["temp", "humid", "wind_dir", "wind_speed", "precip", "pressure", "visib"], 1)
+PLANE = {"tailnum": "N1", "year": 1999, "manufacturer": "BOEING", "engine": "Turbo-fan", "seats": 150}
+FLIGHTS = {
+    "flights.csv.zip": pd.DataFrame([FLIGHT, FLIGHT]),
+    "weather.csv": pd.DataFrame([WEATHER]),
+    "planes.csv": pd.DataFrame([PLANE]),
+}
+
+
+def lines(root: Path) -> list[str]:
+    """Name a file that rows to answer may have, and no table to learn from."""
+    content = builders.settings("regression", source="data/raw/table.jsonl")
+    (root / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    builders.frame("regression").to_json(root / "data" / "raw" / "table.jsonl", orient="records", lines=True)
+    return ["-m", "stages.prepare"]
+
+
 def at_row_5(value: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return lambda table: table.assign(
         y=table["y"].astype(object if isinstance(value, str) else float).where(table.index != 5, value)
@@ -209,6 +247,10 @@ TRAINING: list[tuple[str, str, Callable[[Path], list[str]], str, str]] = [
     ("a class of one row", "parquet", training(lambda table: table.assign(y=table["y"].where(table.index != 5, 7))), "^'y' has one row of the class 7;", TARGET + "refuse_single_row"),
     ("every row a class", "parquet", training(lambda table: table.assign(y=range(len(table)))), "^'y' has 300 classes in 300 rows;", TARGET + "refuse_many_classes"),
     ("fractions as classes", "parquet", training(lambda table: table.assign(y=table["y"] + 0.5)), "^'y' holds fractions, such as ", TARGET + "refuse_fractions"),
+    ("dates as classes", "parquet", training(labelled(date(2020, 1, 2), date(2021, 1, 2))), "^'y' holds a date$", TARGET + "refuse_other_labels"),
+    ("classes beyond int64", "parquet", training(lambda table: table.assign(y=table["y"].astype("uint64") + 2**63)), "^'y' holds integers beyond 64 bits$", TARGET + "refuse_large_integers"),
+    ("text of the flights to predict", "flights", flights, "^'origin' is no column of numbers$", TARGET + "refuse_no_quantity"),
+    ("another kind of file", "jsonl", lines, r"^data\.source is 'data/raw/table\.jsonl'$", "pipeline.raw:refuse_other_source"),
     ("missing column", "parquet", training(lambda table: table.drop(columns="n0")), "^has no column 'n0'$", TABLES + "refuse_missing_column"),
     ("missing target", "csv", training(lambda table: table.drop(columns="y"), suffix="csv"), "^has no column 'y'$", TABLES + "refuse_missing_column"),
     ("text in a numeric column", "parquet", training(lambda table: table.assign(n0="one")), "^row 0: 'n0' is 'one', of type (large_)?string$", PARQUET + "refuse_no_numbers"),
