@@ -130,6 +130,8 @@ def test_73_a_cut_dvc_lock_is_mended_to_what_git_has(cut: Path, record: Record) 
     git(cut.parent, "add", "dvc.lock")
     whole = cut.read_bytes()
     for length in [*range(0, len(whole), len(whole) // 12), *range(len(whole) - 9, len(whole))]:
+        # One that ends with a line may end between two entries: that says less, and nothing wrong.
+        length -= whole[:length].endswith(b"\n")
         cut.write_bytes(whole[:length])
         assert mend.mend() == ["dvc.lock was damaged: restored from Git"], length
         assert cut.read_bytes() == whole

@@ -46,7 +46,7 @@ def check(site: Site, *arguments: str) -> Outcome:
 
 def test_a_remote_that_holds_everything_passes_and_is_told_in_one_line(site: Site) -> None:
     outcome = done(check(site))
-    assert outcome.stdout == f"{site.remote.store}/files/md5: 11 objects, sizes compared, no bad objects\n"
+    assert outcome.stdout == f"{site.remote.store}/files/md5: 13 objects, sizes compared, no bad objects\n"
     assert outcome.stderr == ""
     assert "contents compared" in done(check(site, "--deep")).stdout
 
