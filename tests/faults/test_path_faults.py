@@ -384,10 +384,10 @@ STALE = {"dvc.lock": "isoform.integrity:refuse_irregular", "dvc.yaml": IRREGULAR
 
 @pytest.mark.parametrize("name", STALE)
 def test_stale_does_not_wait_at_a_pipe(name: str, repository: Path, record: Record) -> None:
-    assert remotes.run(repository, "isoform", "stale").status == 0
+    assert outside(repository, "isoform", "stale").status == 0
     pipe(name, [])(repository)
     reason = "^is not a regular file$"
-    outcome = remotes.run(repository, "isoform", "stale", timeout_s=20)
+    outcome = outside(repository, "isoform", "stale")
     expect("-", problems(outcome, reason, name))
     record(64, "FIFO", name, "-", outcome)
     unguarded = remotes.run(repository, "isoform", "stale", without=STALE[name], timeout_s=8)
