@@ -129,9 +129,9 @@ def test_73_a_cut_dvc_lock_is_refused_or_said_to_lack_stages(
 def test_73_a_cut_dvc_lock_is_mended_to_what_git_has(cut: Path, record: Record) -> None:
     git(cut.parent, "add", "dvc.lock")
     whole = cut.read_bytes()
-    for length in [*range(0, len(whole), len(whole) // 12), *range(len(whole) - 9, len(whole))]:
-        # One that ends with a line may end between two entries: that says less, and nothing wrong.
-        length -= whole[:length].endswith(b"\n")
+    lengths = [*range(0, len(whole), len(whole) // 12), *range(len(whole) - 9, len(whole))]
+    # One that ends with a line may end between two entries: that says less, and nothing wrong.
+    for length in [length - whole[:length].endswith(b"\n") for length in lengths]:
         cut.write_bytes(whole[:length])
         assert mend.mend() == ["dvc.lock was damaged: restored from Git"], length
         assert cut.read_bytes() == whole
