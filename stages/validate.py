@@ -17,7 +17,7 @@ import numpy as np
 from isoform.errors import CheckFailed
 from isoform.formats import FORMATS, open_format
 from isoform.integrity import sync, write_atomic
-from isoform.loading import answer, parse_model
+from isoform.loading import UNSAFE, answer, parse_model
 from isoform.metadata import Config, Estimate, Parity, to_json
 from isoform.rows import Columns
 from pipeline import configs, datasets, determinism, layout, metrics, onnx_contract, params, parity, publishing, records
@@ -68,7 +68,8 @@ def reload(kind: Kind, folder: Path, contents: Mapping[str, bytes], config: Conf
         try:
             natives[name] = parse_model(folder / FORMATS[name].filename, name, contents[name], config)
         except CheckFailed as failure:
-            raise CheckFailed(f"format '{name}'", failure.reason, "correct its exporter; nothing was published") from failure
+            action = "correct its exporter" if failure.action == UNSAFE else failure.action
+            raise CheckFailed(f"format '{name}'", failure.reason, f"{action}; nothing was published") from failure
     return natives
 
 

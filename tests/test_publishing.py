@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isoform.errors import BadInput, CheckFailed, IsoformError
-from isoform.formats import FORMATS, full_model, state_dict
+from isoform.formats import full_model, state_dict
 from isoform.formats import onnx as onnx_format
 from isoform.integrity import sha256
 from isoform.loading import read_golden
@@ -195,7 +195,7 @@ def test_a_format_that_answers_otherwise_is_refused_and_nothing_is_published(sab
 @pytest.mark.parametrize("name", FORMATS_OF["torch"])
 def test_a_damaged_format_is_one_line_and_nothing_is_published(name: str, workspace: Workspace) -> None:
     workspace.write("network", name, workspace.file("network", name).read_bytes()[:500])
-    with pytest.raises(IsoformError, match=FORMATS[name].filename):
+    with pytest.raises(IsoformError, match=rf"format '{name}': .+; correct its exporter; nothing was published"):
         workspace.validate("network")
     assert not (workspace.folder("network") / "metadata.json").exists()
 

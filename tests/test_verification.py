@@ -114,7 +114,7 @@ def test_a_file_that_is_no_model_is_found(workspace: Workspace) -> None:
     workspace.replace("network", "safetensors", b"not a model")
     found = findings(workspace, "network")
     assert bad(found) == ["safetensors"]
-    assert "safetensors cannot read it" in found["safetensors"].text
+    assert "says that its header has" in found["safetensors"].text
 
 
 def edit_golden(workspace: Workspace, change: Callable[[Any], None]) -> None:

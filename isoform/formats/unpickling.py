@@ -6,6 +6,7 @@ file is mostly arrays.
 """
 
 import pickle
+import pickletools
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -185,8 +186,6 @@ def refuse_other_protocol(protocol: bytes) -> None:
 def refuse_opcode(opcode: int) -> None:
     """Raise `Refused` for an instruction that no model needs."""
     if opcode not in OPCODES:
-        import pickletools
-
         name = next((known.name for known in pickletools.opcodes if known.code == chr(opcode)), hex(opcode))
         raise Refused(f"holds the instruction {name}, which no pickle of ours needs")
 

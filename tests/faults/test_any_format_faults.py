@@ -19,7 +19,16 @@ EMPTY = [
     Fault(number=57, title="empty", format=name, make=lambda site: b"", reason="is empty", guard="isoform.loading:refuse_empty")
     for name in FORMATS
 ]
-CUT_REASON = dict.fromkeys(FORMATS, r"cannot read it \(") | dict.fromkeys(("config", "golden"), r"^is not JSON \(")
+CUT_ZIP = "^does not begin and end as a zip of torch.save$"
+CUT_REASON = dict.fromkeys(("config", "golden"), r"^is not JSON \(") | {
+    "onnx": r"^is cut: |^has no |^ends |^its ",
+    "safetensors": r"^says that its header has \d+ bytes, and \d+ follow|^is cut|^its tensors",
+    "state_dict": CUT_ZIP,
+    "checkpoint": CUT_ZIP,
+    "full_model": CUT_ZIP,
+    "joblib": "^is cut off",
+    "pickle": "^is cut off",
+}
 """What a file that was cut is refused with."""
 
 
