@@ -5,6 +5,7 @@ list is there, and never replaces an object. `dvc pull` compares no content unle
 list not even then. This asks the remote alone: what lies in the local cache is no evidence.
 """
 
+import hashlib
 import json
 import re
 import signal
@@ -23,6 +24,7 @@ MISSING = "is missing"
 EXTRAS = "pip install 'dvc[s3]', 'dvc[ssh]' or what the remote needs"
 BATCH = 200
 CHUNK_BYTES = 1 << 20
+MAX_LIST_BYTES = 256 << 20
 OID = re.compile(r"[0-9a-f]{32}(\.dir)?")
 REFUSALS = re.compile(r"credential|permission|denied|forbidden|unauthori[sz]ed|expired|invalid ?access|signature", re.IGNORECASE)
 
@@ -183,11 +185,16 @@ def _list_files(odb: Any, folder: Named, report: Report) -> list[tuple[str, str]
     """Return (oid, path) of each file that a folder's list names; none when it is missing or cut."""
     with _noted(odb, folder, report):
         refuse_missing(_ask(odb, lambda: odb.fs.info(odb.oid_to_path(folder.oid), return_exceptions=True)))
-        refuse_altered_list(folder.oid, _md5(odb, folder.oid))
-        with odb.fs.open(odb.oid_to_path(folder.oid), "rb") as stream:
-            content = _ask(odb, stream.read)
+        content = _read(odb, folder.oid)
+        refuse_altered_list(folder.oid, hashlib.md5(content, usedforsecurity=False).hexdigest())
         return [(_valid(entry["md5"], folder.names[0]), entry["relpath"]) for entry in json.loads(content)]
     return []
+
+
+def _read(odb: Any, oid: str) -> bytes:
+    """Return an object of at most `MAX_LIST_BYTES`: what is hashed is what is parsed."""
+    with _ask(odb, lambda: odb.fs.open(odb.oid_to_path(oid), "rb")) as stream:
+        return bytes(_ask(odb, lambda: stream.read(MAX_LIST_BYTES)))
 
 
 def _md5(odb: Any, oid: str, progress: Callable[[int], object] = lambda _: None) -> str:

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from isoform.errors import BadInput, first_line
+from isoform.metadata import MAX_METADATA_BYTES, REDO
 
 TIMEOUT_S = 30.0
 SAFE = {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
@@ -34,18 +35,31 @@ def metadata_at(folder: Path, revision: str) -> bytes | None:
     if commit.returncode:
         reason = first_line(Exception(commit.stderr.decode(errors="replace") or f"it has no revision '{revision}'"))
         raise BadInput(folder, f"Git says: {reason.removeprefix('fatal: ')}", "name one of its commits, tags or branches")
+    blob = f"{commit.stdout.decode().strip()}:./metadata.json"
+    refuse_large_blob(folder, _git(folder, "cat-file", "-s", blob).stdout)
     # Not `git show`, which may run filters that the repository's own configuration names.
-    found = _git(folder, "cat-file", "blob", f"{commit.stdout.decode().strip()}:./metadata.json")
+    found = _git(folder, "cat-file", "blob", blob)
     return None if found.returncode else found.stdout
 
 
+def refuse_large_blob(folder: Path, size: bytes) -> None:
+    """Raise `BadInput` when Git tells a size in bytes that no metadata.json has."""
+    if size.strip().isdigit() and int(size) > MAX_METADATA_BYTES:
+        raise BadInput(folder / "metadata.json", f"holds {int(size)} bytes in Git, the limit is {MAX_METADATA_BYTES}", REDO)
+
+
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        ["git", "-c", "core.fsmonitor=false", *arguments],  # which is a program that the repository names
-        cwd=folder,
-        env=os.environ | SAFE,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    # Within a hook of Git, GIT_DIR and its like name another repository.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        return subprocess.run(
+            ["git", "-c", "core.fsmonitor=false", *arguments],  # which is a program that the repository names
+            cwd=folder,
+            env=environment | SAFE,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise BadInput(folder, f"Git gave no answer within {TIMEOUT_S:.0f} s", "look at its configuration") from None

@@ -73,12 +73,12 @@ def _compare_with_head(folder: Path) -> Iterator[Finding]:
     """Yield a note when the folder's metadata.json is not the one that Git's HEAD has."""
     from isoform import revisions
 
-    if not revisions.in_repository(folder):
-        return
     try:
+        if not revisions.in_repository(folder):
+            return
         committed = revisions.metadata_at(folder, "HEAD")
     except BadInput:
-        return  # a repository without a commit
+        return  # a repository without a commit, or a Git that does not answer
     if committed is None:
         yield Finding("metadata", "Git's HEAD has no metadata.json here", note=True)
     elif committed != _document(folder):

@@ -85,6 +85,7 @@ HISTOGRAM = f"{ENSEMBLE}._hist_gradient_boosting"
 STATES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "sklearn.preprocessing._encoders.OneHotEncoder": native.refuse_one_hot,
     "sklearn.isotonic.IsotonicRegression": native.refuse_steps,
+    "sklearn.preprocessing._polynomial.PolynomialFeatures": native.refuse_polynomial,
     f"{HISTOGRAM}.predictor.TreePredictor": native.refuse_histogram_tree,
     **{f"sklearn.tree._classes.{kind}Tree{task}": native.refuse_decision_tree
        for kind in ("Decision", "Extra") for task in ("Classifier", "Regressor")},

@@ -84,10 +84,25 @@ def refuse_mixed_trees(found: Any, width: Any) -> None:
     require(good and type(width) is int, "holds an ensemble whose trees are of other features")
 
 
+MAX_DEGREE = 10
+"""Of polynomial features."""
+
+
 def refuse_forest(made: Any, state: State) -> None:
     """Raise `Refused` unless a forest is a list of trees over its features."""
     trees = state.get("estimators_")
     refuse_mixed_trees(trees if isinstance(trees, list) else [], state.get("n_features_in_"))
+    # An answer is made as wide as the forest says, before any tree is asked.
+    width = state.get("n_classes_", 1)
+    good = state.get("n_outputs_") == 1 and all(tree.tree_.value.shape[1:] == (1, width) for tree in trees)
+    require(good, "holds a forest whose trees have other answers")
+
+
+def refuse_polynomial(made: Any, state: State) -> None:
+    """Raise `Refused` for products of so many columns that they are counted for ever."""
+    least, most = state.get("_min_degree"), state.get("_max_degree")
+    good = type(least) is int and type(most) is int and 0 <= least <= most <= MAX_DEGREE
+    require(good, f"holds polynomial features of a degree beyond {MAX_DEGREE}")
 
 
 def refuse_boosting(made: Any, state: State) -> None:

@@ -109,4 +109,4 @@ def refuse_mute(found: Pipeline, config: Config) -> None:
     except Exception as error:  # whatever its arithmetic raises
         raise Refused(f"cannot answer a row ({type(error).__name__}: {first_line(error)[:120]})") from error
     if answer.shape != (1, config.width) or not np.isfinite(answer).all():
-        raise Refused(f"answers a row with {str(answer.tolist())[:80]}")
+        raise Refused(f"answers a row with {answer.ravel()[:8].tolist()}, of shape {answer.shape}")

@@ -62,6 +62,7 @@ def watch(event: str, arguments: tuple[object, ...]) -> None:
 sys.addaudithook(watch)
 
 import contextlib
+import ctypes
 import importlib.util
 import json
 import os
@@ -137,6 +138,7 @@ def attempt(request: dict[str, Any]) -> int:
 
 def in_fork(request: dict[str, Any]) -> None:
     """Run the request with its output in files; a traceback is written where a user would see it."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a test that is stopped leaves nothing running
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(f"{request['scratch']}/{name}", os.O_WRONLY), number)
     events = os.open(f"{request['scratch']}/events", os.O_WRONLY)
