@@ -1,5 +1,6 @@
 """`isoform verify` and Git: a version that vouches for itself is compared with what was committed."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from builders import Workspace
 
+from isoform import revisions
 from isoform.errors import BadInput
 from isoform.verification import Finding, verify
 
@@ -70,6 +72,23 @@ def test_a_revision_that_is_none_is_one_line(revision: str, committed: Workspace
     with pytest.raises(BadInput, match="name one of its commits, tags or branches") as caught:
         found(committed, revision)
     assert "\n" not in str(caught.value)
+
+
+def test_a_document_beyond_the_limit_is_not_fetched_from_git(committed: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(revisions, "MAX_METADATA_BYTES", 10)
+    with pytest.raises(BadInput, match=r"metadata\.json: holds \d+ bytes in Git, the limit is 10"):
+        found(committed, "v1")
+    monkeypatch.setattr(revisions, "refuse_large_blob", lambda folder, size: None)
+    assert not any(finding.error for finding in found(committed, "v1"))
+
+
+def test_a_git_that_does_not_answer_is_one_line_or_no_note(committed: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(committed.root / "fifo")
+    git(committed.root, "config", "include.path", str(committed.root / "fifo"))
+    monkeypatch.setattr(revisions, "TIMEOUT_S", 0.5)
+    assert not any(finding.note for finding in found(committed))
+    with pytest.raises(BadInput, match="Git gave no answer within"):
+        found(committed, "v1")
 
 
 def test_outside_a_repository_there_is_nothing_to_note(published: Callable[[str], Workspace]) -> None:

@@ -13,7 +13,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import LabelEncoder, OrdinalEncoder
+from sklearn.preprocessing import LabelEncoder, OrdinalEncoder, PolynomialFeatures
 from sklearn.svm import SVC
 
 Record = Callable[[int, str, str, str, Outcome], None]
@@ -29,6 +29,18 @@ def widen(found: Any) -> None:
     for tree in np.ravel(found.estimators_)[1:]:
         width, classes, outputs = tree.tree_.__reduce__()[1]
         tree.tree_, tree.n_features_in_ = forged(tree.tree_, ask, width + (1 << 30), classes, outputs), width + (1 << 30)
+
+
+def boast(found: Any) -> None:
+    """Let a forest say that it answers with 33 million classes."""
+    found.n_classes_ = 1 << 25
+
+
+def multiply(found: Any) -> None:
+    """Put products of a billion columns each in front of the model."""
+    products = PolynomialFeatures(interaction_only=True).fit(np.zeros((3, found[-1].n_features_in_)))
+    products._max_degree = 10**9
+    found.steps.insert(1, ("products", products))
 
 
 def many_outputs(found: Any) -> None:
@@ -123,6 +135,16 @@ FORESTS = [
         21, "a tree without nodes", with_forest(empty), "an estimator whose tree is of other", f"{NATIVE}:refuse_decision_tree"
     ),
     *fault(21, "a forest of wider trees", with_forest(widen), "an ensemble whose trees are of other", f"{NATIVE}:refuse_forest"),
+    *fault(21, "a forest of more answers", with_forest(boast), "whose trees have other", f"{NATIVE}:refuse_forest", "pickle"),
+    *fault(
+        21,
+        "endless products",
+        with_estimator(LogisticRegression(), multiply),
+        "holds polynomial features of a degree beyond 10",
+        f"{NATIVE}:refuse_polynomial",
+        "pickle",
+        timeout_s=5.0,
+    ),
     *fault(
         21,
         "boosting of wider trees",

@@ -21,7 +21,7 @@ def guards() -> list[str]:
     return found
 
 
-TESTS = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+TESTS = "".join(path.read_text() for path in [*Path(__file__).parent.glob("test_*.py"), REPOSITORY / "tests/test_revisions.py"])
 
 
 @pytest.mark.parametrize("guard", guards())
