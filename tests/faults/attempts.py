@@ -1,14 +1,13 @@
 """A fault that is tried once: what is arranged, what is run, and what must be said."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cases import expect
+import pytest
+from cases import Record, expect
 from harness import MORE_MEMORY_BYTES, TIMEOUT_S, Child, Outcome, problems
-
-Record = Callable[[int, str, str, str, Outcome], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +37,23 @@ class Attempt:
         return child.attempt(
             root, self.arrange(root), without=without, timeout_s=self.timeout_s, more_memory_bytes=self.more_memory_bytes
         )
+
+
+def both(attempts: Sequence[Attempt]) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Return the tests that each attempt gets, in the folder of the module's fixture `root`.
+
+    What only a library's parser refuses has no guard here to take out.
+    """
+
+    @pytest.mark.parametrize("fault", attempts, ids=str)
+    def held(fault: Attempt, child: Child, root: Path, record: Record) -> None:
+        try_once(fault, child, root, record)
+
+    @pytest.mark.parametrize("fault", [attempt for attempt in attempts if attempt.guard], ids=str)
+    def not_held(fault: Attempt, child: Child, root: Path) -> None:
+        try_once_without_guard(fault, child, root)
+
+    return held, not_held
 
 
 def try_once(attempt: Attempt, child: Child, root: Path, record: Record) -> None:

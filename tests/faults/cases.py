@@ -2,13 +2,28 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
+import pytest
 from harness import DOOR, DOOR_GUARDS, Child, Fault, Outcome, Series, Site, damage, finite, problems
 
 Record = Callable[[int, str, str, str, Outcome | str], None]
 """Notes a fault that was held for the table: number, title, format, way, and what was said."""
+
+
+def both(faults: Sequence[Fault]) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Return the tests that each fault of a file gets: it is held in both ways, and not without its guard."""
+
+    @pytest.mark.parametrize("fault", faults, ids=str)
+    def held(fault: Fault, child: Child, make_site: Callable[[str], Site], record: Record) -> None:
+        try_both_ways(fault, child, make_site(fault.format), record)
+
+    @pytest.mark.parametrize("fault", faults, ids=str)
+    def not_held(fault: Fault, child: Child, make_site: Callable[[str], Site]) -> None:
+        try_without_guard(fault, child, make_site(fault.format))
+
+    return held, not_held
 
 
 def try_both_ways(fault: Fault, child: Child, site: Site, record: Record) -> None:

@@ -74,8 +74,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-MORE_MEMORY_BYTES = 1 << 30
-"""What a fork may take beyond what it starts with."""
 LOCK = re.compile(r"\.scratch(/[\w-]+\.lock)?")
 
 
@@ -161,12 +159,17 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     """Fork, wait for the request's end or its time limit, and return what came of it."""
     for name in ("stdout", "stderr", "events"):  # here: a fork may die before it does anything
         open(f"{request['scratch']}/{name}", "w").close()
-    began = time.monotonic()
     process = os.fork()
     if not process:
         in_fork(request)
+    return ended(process, request["timeout_s"])
+
+
+def ended(process: int, timeout_s: float) -> dict[str, Any]:
+    """Wait for the end of a fork, or its time limit, and return what came of it."""
+    began = time.monotonic()
     handle = os.pidfd_open(process)
-    in_time = bool(select.select([handle], [], [], request["timeout_s"])[0])
+    in_time = bool(select.select([handle], [], [], timeout_s)[0])
     if not in_time:
         os.kill(process, signal.SIGKILL)
     _, status, usage = os.wait4(process, 0)

@@ -228,7 +228,6 @@ class Child:
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait(timeout=30)
-        self.process.stdout.close()
 
 
 def _guards(without: str | Sequence[str]) -> list[str]:

@@ -3,8 +3,6 @@
 A module of its own, which imports nothing of ours until the command does: the process that forks imports it first.
 """
 
-import ast
-import importlib
 import multiprocessing
 import os
 import sys
@@ -27,7 +25,7 @@ def run(command: list[str], folder: str, variables: dict[str, str], streams: str
     else:
         from isoform.cli import main
     if without:
-        module, _, name = without.partition(":")
-        name, _, value = name.partition("=")
-        setattr(importlib.import_module(module), name, ast.literal_eval(value) if value else lambda *_, **__: None)
+        from child import take_out
+
+        take_out(without)
     sys.exit(main(command[1:]))

@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import resource
-import select
 import signal
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from child import take_out
+from child import ended, take_out
 
 import stages  # noqa: F401 - before numpy: it sets what numpy and torch read when they are loaded
 from isoform.integrity import sha256
@@ -142,32 +141,16 @@ def serve(request: dict[str, Any]) -> dict[str, Any]:
     if request["stops"]:
         os.waitpid(process, os.WUNTRACED)
         return {"process": process}
-    return ended(process, request["timeout_s"], tracer)
+    outcome = ended(process, request["timeout_s"])
+    if tracer:
+        tracer.communicate()
+    return outcome
 
 
 def resume(request: dict[str, Any]) -> dict[str, Any]:
     """Let a stopped run go on to its end."""
     os.kill(request["process"], signal.SIGCONT)
-    return ended(request["process"], request["timeout_s"], None)
-
-
-def ended(process: int, timeout_s: float, tracer: "subprocess.Popen[str] | None") -> dict[str, Any]:
-    """Wait for the end of a run or its time limit, and return what came of it."""
-    began = time.monotonic()
-    handle = os.pidfd_open(process)
-    in_time = bool(select.select([handle], [], [], timeout_s)[0])
-    if not in_time:
-        os.kill(process, signal.SIGKILL)
-    _, status, usage = os.wait4(process, 0)
-    os.close(handle)
-    if tracer:
-        tracer.communicate()
-    return {
-        "status": os.waitstatus_to_exitcode(status),
-        "timed_out": not in_time,
-        "peak_bytes": usage.ru_maxrss * 1024,
-        "seconds": time.monotonic() - began,
-    }
+    return ended(request["process"], request["timeout_s"])
 
 
 def warm(request: dict[str, Any]) -> dict[str, Any]:

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 from builders import Workspace
-from cases import expect
+from cases import Record, expect
 from harness import Outcome, problems, snapshot
 from rebuilt import EXPORT, PREPARE, STAGES, TRAIN, VALIDATE, Rebuilt, Stage, rebuild
 from strikes import Point, Stages, copy, seen
 
 from isoform import cli
 from isoform.integrity import sha256
-
-Record = Callable[[int, str, str, str, Outcome], None]
 
 STAGE = pytest.mark.parametrize("stage", STAGES, ids="-".join)
 SMALL_BYTES = 500

@@ -2,21 +2,19 @@
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from builders import frame, settings
-from cases import expect
+from cases import Record, expect
 from harness import Outcome, problems
 
 from isoform import errors, staleness
 from pipeline import mend
 from proofs import workspace
 from proofs.workspace import commit, environment, git, lock, run
-
-Record = Callable[[int, str, str, str, Outcome], None]
 
 TARGET = "train_sklearn@logistic"
 OF_DVC = r"is busy, it is being blocked by|Unable to acquire lock"

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
-from cases import try_both_ways, try_without_guard
+from cases import both
 from forging import WRITERS, Forged, fault, forged, good, with_estimator, with_forest, with_nodes, with_tree
-from harness import Child, Fault, Outcome, Site
+from harness import Site
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, VotingClassifier
@@ -16,7 +15,6 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import LabelEncoder, OrdinalEncoder, PolynomialFeatures
 from sklearn.svm import SVC
 
-Record = Callable[[int, str, str, str, Outcome], None]
 NATIVE, CHECKS, POLICY = (f"isoform.formats.{name}" for name in ("native", "checks", "policy"))
 
 
@@ -266,11 +264,4 @@ FORESTS = [
 ]
 
 
-@pytest.mark.parametrize("fault", FORESTS, ids=str)
-def test_it_is_held(fault: Fault, child: Child, make_site: Callable[[str], Site], record: Record) -> None:
-    try_both_ways(fault, child, make_site(fault.format), record)
-
-
-@pytest.mark.parametrize("fault", FORESTS, ids=str)
-def test_it_is_not_held_without_its_guard(fault: Fault, child: Child, make_site: Callable[[str], Site]) -> None:
-    try_without_guard(fault, child, make_site(fault.format))
+test_it_is_held, test_it_is_not_held_without_its_guard = both(FORESTS)

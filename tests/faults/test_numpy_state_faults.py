@@ -7,17 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
-from cases import try_both_ways, try_without_guard
+from cases import both
 from forging import START, Forged, fault, forged, with_estimator
-from harness import Child, Fault, Outcome, Site
+from harness import Site
 from numpy.random import MT19937, RandomState, SeedSequence
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
 from sklearn.linear_model import LogisticRegression
 
-Record = Callable[[int, str, str, str, Outcome], None]
 ARRAYS, CHECKS, UNPICKLING = (f"isoform.formats.{name}" for name in ("arrays", "checks", "unpickling"))
 HISTOGRAM = HistGradientBoostingClassifier(max_iter=3, random_state=0)
 WILD = 1 << 30
@@ -176,11 +174,4 @@ STATES = [
 ]
 
 
-@pytest.mark.parametrize("fault", STATES, ids=str)
-def test_it_is_held(fault: Fault, child: Child, make_site: Callable[[str], Site], record: Record) -> None:
-    try_both_ways(fault, child, make_site(fault.format), record)
-
-
-@pytest.mark.parametrize("fault", STATES, ids=str)
-def test_it_is_not_held_without_its_guard(fault: Fault, child: Child, make_site: Callable[[str], Site]) -> None:
-    try_without_guard(fault, child, make_site(fault.format))
+test_it_is_held, test_it_is_not_held_without_its_guard = both(STATES)

@@ -7,8 +7,7 @@ from pathlib import Path
 import builders
 import pytest
 import yaml
-from attempts import Attempt, Record, try_once, try_once_without_guard
-from harness import Child
+from attempts import Attempt, both
 
 YAML = "pipeline.plain_yaml:"
 LOOSEN = """-c
@@ -121,12 +120,4 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_it_is_held(fault: Attempt, child: Child, root: Path, record: Record) -> None:
-    try_once(fault, child, root, record)
-
-
-# What the parser of YAML itself cannot read has no guard to take out.
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.guard], ids=str)
-def test_it_is_not_held_without_its_guard(fault: Attempt, child: Child, root: Path) -> None:
-    try_once_without_guard(fault, child, root)
+test_it_is_held, test_it_is_not_held_without_its_guard = both(FAULTS)

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 import remotes
 import yaml
-from attempts import Attempt, Record, try_once, try_once_without_guard
+from attempts import Attempt, both
 from builders import Workspace, python
-from cases import expect
+from cases import Record, expect
 from harness import Child, Outcome, finite, problems, snapshot
 
 from proofs import workspace as copies
@@ -322,14 +322,7 @@ def root(workspace: Workspace) -> Path:
     return furnish(workspace)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_it_is_held(fault: Attempt, child: Child, root: Path, record: Record) -> None:
-    try_once(fault, child, root, record)
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_it_is_not_held_without_its_guard(fault: Attempt, child: Child, root: Path) -> None:
-    try_once_without_guard(fault, child, root)
+test_it_is_held, test_it_is_not_held_without_its_guard = both(FAULTS)
 
 
 def test_a_version_below_a_linked_folder_answers(child: Child, root: Path) -> None:

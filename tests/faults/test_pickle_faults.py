@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import sklearn
-from cases import try_both_ways, try_without_guard
+from cases import Record, both
 from forging import (
     START,
     Forged,
@@ -24,13 +24,12 @@ from forging import (
     song,
     text,
 )
-from harness import Child, Fault, Outcome, Site, problems
+from harness import Child, Site, problems
 
 from isoform import metadata, tables
 from isoform.integrity import write_atomic
 from isoform.loading import load
 
-Record = Callable[[int, str, str, str, Outcome], None]
 UNPICKLING, LEDGER, ARRAYS, POLICY = (f"isoform.formats.{name}" for name in ("unpickling", "ledger", "arrays", "policy"))
 
 
@@ -82,6 +81,12 @@ def short_object_array(site: Site) -> bytes:
     """Return a pickle of an object array of a thousand values that has one: NumPy reads the others from beyond the list."""
     array = Forged(np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), (1, (1000,), np.dtype(object), False, ["one"]))
     return pickle.dumps(array, protocol=5)
+
+
+def complex_dtype(site: Site) -> bytes:
+    """Return an array of complex numbers."""
+    dtype = Forged(np.dtype, ("c16", False, True), (3, "<", None, None, None, -1, -1, 0))
+    return pickle.dumps(Forged(np._core.numeric._frombuffer, (bytearray(16), dtype, (1,), "C")), protocol=5)
 
 
 def wild_dtype(site: Site) -> bytes:
@@ -223,6 +228,7 @@ STREAMS = [
         r"array of shape \(1000,\) with 1 values",
         f"{ARRAYS}:refuse_shape",
     ),
+    *fault(11, "a dtype of complex numbers", complex_dtype, "array of dtype 'c16', which", f"{ARRAYS}:refuse_dtype"),
     *fault(
         11,
         "a dtype that points beyond its array",
@@ -264,14 +270,7 @@ STREAMS = [
 ]
 
 
-@pytest.mark.parametrize("fault", STREAMS, ids=str)
-def test_it_is_held(fault: Fault, child: Child, make_site: Callable[[str], Site], record: Record) -> None:
-    try_both_ways(fault, child, make_site(fault.format), record)
-
-
-@pytest.mark.parametrize("fault", STREAMS, ids=str)
-def test_it_is_not_held_without_its_guard(fault: Fault, child: Child, make_site: Callable[[str], Site]) -> None:
-    try_without_guard(fault, child, make_site(fault.format))
+test_it_is_held, test_it_is_not_held_without_its_guard = both(STREAMS)
 
 
 @pytest.mark.parametrize("name", ["joblib", "pickle"])

@@ -14,11 +14,11 @@ import pytest
 import remotes
 import servers
 from builders import REPOSITORY, Workspace
+from cases import Record
 from harness import Outcome, damage, problems
 from remotes import FOLDER, MODEL, PARTS, VERSION, Site, cut, done, flipped, gone, run, run_cold, shortened
 from servers import KINDS, Remote
 
-Record = Callable[[int, str, str, str, Outcome], None]
 CHECK, DEEP, PULL, PULL_VERIFY, VERIFY = COMMANDS = ("check", "check --deep", "pull", "pull, verify = true", "isoform verify")
 LIST = r"is a folder's list of files, cut or altered: its md5 is \w{32} "
 CONTENT = r"has other content: its md5 is \w{32} "
@@ -48,37 +48,37 @@ class Damage:
 
 
 FILE = f"{FOLDER}/1.csv"
-DEEPLY = {"reason": CONTENT, "guard": "refuse_other_content", "arguments": ("--deep",)}
+DEEPLY = {"reason": CONTENT, "guard": GUARD + "refuse_other_content", "arguments": ("--deep",)}
 DAMAGES = [
     Damage(
-        number=74, title="object missing", path=MODEL, change=gone, reason="is missing", guard="refuse_missing",
+        number=74, title="object missing", path=MODEL, change=gone, reason="is missing", guard=GUARD + "refuse_missing",
         caught=COMMANDS,
     ),
     Damage(
         number=74, title="object of a file in a folder missing", path=FILE, change=gone, reason="is missing",
-        guard="refuse_missing", caught=COMMANDS,
+        guard=GUARD + "refuse_missing", caught=COMMANDS,
     ),
     Damage(
-        number=74, title="list of a folder missing", path=FOLDER, change=gone, reason="is missing", guard="refuse_missing",
-        caught=(CHECK, DEEP, PULL, PULL_VERIFY),
+        number=74, title="list of a folder missing", path=FOLDER, change=gone, reason="is missing",
+        guard=GUARD + "refuse_missing", caught=(CHECK, DEEP, PULL, PULL_VERIFY),
     ),
     Damage(number=75, title="object altered", path=MODEL, change=flipped, caught=(DEEP, PULL_VERIFY, VERIFY), **DEEPLY),  # type: ignore[arg-type]
     Damage(number=75, title="file in a folder altered", path=FILE, change=flipped, caught=(DEEP, PULL_VERIFY), **DEEPLY),  # type: ignore[arg-type]
     Damage(
         number=75, title="object cut", path=MODEL, change=cut, reason=r"holds \d+ bytes, \d+ are recorded",
-        guard="refuse_other_size", caught=(CHECK, DEEP, PULL_VERIFY, VERIFY),
+        guard=GUARD + "refuse_other_size", caught=(CHECK, DEEP, PULL_VERIFY, VERIFY),
     ),
     Damage(
         number=75, title="file in a folder cut", path=FILE, change=cut, reason=r"lists files that hold \d+ bytes in all, \d+ are",
-        guard="refuse_other_sum", caught=(CHECK, DEEP, PULL_VERIFY), names=FOLDER,
+        guard=GUARD + "refuse_other_sum", caught=(CHECK, DEEP, PULL_VERIFY), names=FOLDER,
     ),
     Damage(
-        number=77, title="list of a folder cut", path=FOLDER, change=cut, reason=LIST, guard="refuse_altered_list",
+        number=77, title="list of a folder cut", path=FOLDER, change=cut, reason=LIST, guard=GUARD + "refuse_altered_list",
         caught=COMMANDS,
     ),
     Damage(
         number=77, title="list of a folder without one file", path=PARTS, change=shortened, reason=LIST,
-        guard="refuse_altered_list", caught=(CHECK, DEEP),
+        guard=GUARD + "refuse_altered_list", caught=(CHECK, DEEP),
     ),
 ]  # fmt: skip
 
@@ -143,7 +143,7 @@ def test_isoform_remote_check_names_the_bad_object_and_only_its_guard_makes_it(
     assert list(problems(outcome, damage.reason, name)) == []
     assert outcome.status == 1
     record(damage.number, damage.title, f"remote: {site.remote.kind}", "-", outcome)
-    assert list(problems(check(site, *damage.arguments, without=GUARD + damage.guard), damage.reason, name))
+    assert list(problems(check(site, *damage.arguments, without=damage.guard), damage.reason, name))
 
 
 # `make remotes` asks all three.

@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from attempts import Attempt, Record, try_once, try_once_without_guard
+from attempts import Attempt, both
 from builders import CATEGORICAL, NUMERIC, Workspace
-from harness import Child
 
 FOLDER = "models/network/v1.0.0"
 GOOD = {"n0": 1.0, "n1": 1.0, "n2": 1.0, "n3": 1.0, "c0": "red", "c1": "Brno"}
@@ -287,15 +286,7 @@ def root(workspace: Workspace) -> Path:
     return workspace.root
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_it_is_held(fault: Attempt, child: Child, root: Path, record: Record) -> None:
-    try_once(fault, child, root, record)
-
-
-# What the libraries' own parsers refuse has no guard here to take out.
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.guard], ids=str)
-def test_it_is_not_held_without_its_guard(fault: Attempt, child: Child, root: Path) -> None:
-    try_once_without_guard(fault, child, root)
+test_it_is_held, test_it_is_not_held_without_its_guard = both(FAULTS)
 
 
 def test_the_columns_are_those_of_the_workspace() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import try_both_ways, try_without_guard
-from harness import Child, Fault, Outcome, Site, problems
+from cases import both
+from harness import Child, Fault, Site, problems
 from torch_files import payload
 
 Entry = dict[str, Any]
@@ -239,16 +239,7 @@ MADE: list[Made] = [
 FAULTS = [Fault(number=n, title=t, format="safetensors", make=m, reason=r, guard=g) for n, t, m, r, g in MADE]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_it_is_held(
-    fault: Fault, child: Child, make_site: Callable[[str], Site], record: Callable[[int, str, str, str, Outcome], None]
-) -> None:
-    try_both_ways(fault, child, make_site(fault.format), record)
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_it_is_not_held_without_its_guard(fault: Fault, child: Child, make_site: Callable[[str], Site]) -> None:
-    try_without_guard(fault, child, make_site(fault.format))
+test_it_is_held, test_it_is_not_held_without_its_guard = both(FAULTS)
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if "isoform.formats" in fault.guard], ids=str)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 import torch_files as files
-from cases import expect, try_both_ways, try_without_guard
-from harness import Child, Fault, Outcome, Site, problems
+from cases import Record, both, expect
+from harness import Child, Fault, Site, problems
 
 from isoform import metadata
 from isoform.formats import state_dict
@@ -339,16 +339,7 @@ def fault(name: str, number: int, title: str, make: Callable[[Site], bytes], rea
 FAULTS = list(faults())
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_it_is_held(
-    fault: Fault, child: Child, make_site: Callable[[str], Site], record: Callable[[int, str, str, str, Outcome], None]
-) -> None:
-    try_both_ways(fault, child, make_site(fault.format), record)
-
-
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
-def test_it_is_not_held_without_its_guard(fault: Fault, child: Child, make_site: Callable[[str], Site]) -> None:
-    try_without_guard(fault, child, make_site(fault.format))
+test_it_is_held, test_it_is_not_held_without_its_guard = both(FAULTS)
 
 
 AGREES = "isoform.metadata:refuse_other_network"
@@ -362,7 +353,7 @@ def test_a_network_that_its_file_cannot_fill_takes_no_memory(
     arguments: dict[str, Any],
     child: Child,
     make_site: Callable[[str], Site],
-    record: Callable[[int, str, str, str, Outcome], None],
+    record: Record,
 ) -> None:
     site = make_site(name)
     config = json.loads((site.folder / "config.json").read_bytes())
