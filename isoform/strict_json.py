@@ -67,13 +67,20 @@ def refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number in JSON")
 
 
-def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> None:
-    """Raise `_Mismatch` for an object that gives one key twice: some readers take the first, some the last."""
+def repeated(pairs: list[tuple[str, Any]]) -> str | None:
+    """Return the first key that stands twice in an object, None when none does."""
     seen = set()
     for key, _ in pairs:
         if key in seen:
-            raise _Mismatch(f"gives the key {json.dumps(key)[:60]} twice in one object")
+            return key
         seen.add(key)
+    return None
+
+
+def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> None:
+    """Raise `_Mismatch` for an object that gives one key twice: some readers take the first, some the last."""
+    if (key := repeated(pairs)) is not None:
+        raise _Mismatch(f"gives the key {json.dumps(key)[:60]} twice in one object")
 
 
 def refuse_unfit_text(data: bytes, document: Any, path: Path) -> None:

@@ -7,6 +7,7 @@ shape says.
 
 import math
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,12 @@ def refuse_shape(shape: Any, dtype: Any, found: int, unit: str) -> None:
         raise Refused(f"holds an array of shape {str(shape)[:60]} with {found} {unit}")
 
 
+def refuse_beyond_unicode(values: Any, dtype: np.dtype[Any]) -> None:
+    """Raise `Refused` for letters that are none: NumPy makes such a text, and Python cannot read it."""
+    if dtype.kind == "U" and np.frombuffer(values, "<u4").max(initial=0) > sys.maxunicode:
+        raise Refused("holds a text of letters beyond Unicode")
+
+
 def refuse_array_state(made: Any, state: Any) -> None:
     """Raise `Refused` unless a state is a version, shape, dtype, order, and as many values or bytes as they take."""
     require(isinstance(state, tuple) and len(state) == 5 and state[0] == 1, "holds an array with an odd state")
@@ -61,6 +68,8 @@ def refuse_array_state(made: Any, state: Any) -> None:
     objects = isinstance(dtype, np.dtype) and dtype.hasobject
     require(objects == isinstance(values, list), "holds an array with an odd state")
     refuse_shape(shape, dtype, len(values), "values" if objects else "bytes")
+    if not objects:
+        refuse_beyond_unicode(values, dtype)
 
 
 def refuse_buffer(arguments: tuple[Any, ...]) -> None:
@@ -70,6 +79,7 @@ def refuse_buffer(arguments: tuple[Any, ...]) -> None:
     require(isinstance(values, bytes | bytearray) and order in ("C", "F"), "holds an array with odd arguments")
     require(isinstance(dtype, np.dtype) and not dtype.hasobject, "holds an array of pointers")
     refuse_shape(shape, dtype, len(values), "bytes")
+    refuse_beyond_unicode(values, dtype)
 
 
 def refuse_scalar(arguments: tuple[Any, ...]) -> None:

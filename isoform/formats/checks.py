@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from isoform.errors import Refused
@@ -14,11 +15,13 @@ def exactly(*expected: Any) -> Callable[[tuple[Any, ...]], None]:
     """Return a check for these very arguments; a type stands for a number of it, a text for the class of that name."""
 
     def same(found: Any, wanted: Any) -> bool:
+        """Tell whether an argument is the one expected."""
         if isinstance(found, type):
             return bool(found.__name__ == wanted)
         return type(found) is wanted or (type(found) is type(wanted) and bool(found == wanted))
 
     def check(arguments: tuple[Any, ...]) -> None:
+        """Refuse other arguments."""
         good = len(arguments) == len(expected) and all(map(same, arguments, expected))
         require(good, f"calls a function with {len(arguments)} arguments that it is not to be called with")
 
@@ -39,6 +42,7 @@ def check_named(*names: str) -> Callable[[tuple[Any, ...]], None]:
     """Return a check for one argument, which is a class of one of these names or an object of such a class."""
 
     def check(arguments: tuple[Any, ...]) -> None:
+        """Refuse an argument of another class."""
         good = len(arguments) == 1
         kind = arguments[0] if good and isinstance(arguments[0], type) else type(arguments[0] if good else None)
         require(kind.__name__ in names, f"calls a function with something else than {' or '.join(names)}")
@@ -122,6 +126,7 @@ def refuse_state(key: str, made: Any, state: Any) -> None:
     require(type(state) is dict and all(type(name) is str and name for name in state), f"sets an odd state of a {key}")
     refuse_shadow(made, state)
     refuse_threads(state)
+    refuse_table_of_intercepts(state)
     fitted = any(name[0] == "_" or name[-1] == "_" for name in state.keys() - UNFITTED)
     if key in STATES and (fitted or not isinstance(made, BaseEstimator)):
         STATES[key](made, state)
@@ -132,6 +137,12 @@ def refuse_shadow(made: Any, state: dict[str, Any]) -> None:
     for name in state:
         if hasattr(getattr(type(made), name, None), "__get__") or name in vars(object):
             raise Refused(f"sets the attribute {name[:80]} of a {type(made).__name__}, which belongs to its class")
+
+
+def refuse_table_of_intercepts(state: dict[str, Any]) -> None:
+    """Raise `Refused` for intercepts that are no list: added to the answers, they would make a table of their square."""
+    if np.ndim(state.get("intercept_", 0)) > 1:
+        raise Refused("holds intercepts that are a table")
 
 
 def refuse_threads(state: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from joblib.numpy_pickle import NumpyArrayWrapper
 
-from isoform.formats.arrays import MAX_DIMENSIONS, require
+from isoform.formats.arrays import MAX_DIMENSIONS, refuse_beyond_unicode, require
 from isoform.formats.ledger import refuse_cut
 from isoform.formats.unpickling import Unpickler, dispatch_of
 
@@ -46,7 +46,9 @@ class JoblibUnpickler(Unpickler):
         require(plain, f"holds an array of shape {str(shape)[:60]}")
         refuse_cut(math.prod(shape) * dtype.itemsize, self.file.size - self.file.tell())
         array = np.empty(shape, dtype, order)
-        self.file.readinto(array.reshape(-1, order="A").view(np.uint8).data)
+        content = array.reshape(-1, order="A").view(np.uint8)
+        self.file.readinto(content.data)
+        refuse_beyond_unicode(content, dtype)
         return array
 
 

@@ -1,4 +1,4 @@
-"""The header of a safetensors file, read strictly before safetensors opens it; needs no library.
+"""The header of a safetensors file, read strictly before safetensors opens it; needs no library of tensors.
 
     8 bytes: the length of the header | the header, JSON: {name: {dtype, shape, data_offsets}} | the numbers, tensor by tensor
 
@@ -15,6 +15,7 @@ from math import prod
 from typing import Any, cast
 
 from isoform.errors import Refused
+from isoform.strict_json import repeated
 
 LENGTH = struct.Struct("<Q")
 MAX_HEADER_BYTES = 1 << 20
@@ -70,6 +71,7 @@ def parse(text: bytes) -> dict[str, Any]:
     refuse_deep(text)
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Return an object whose keys are not repeated."""
         refuse_duplicate_keys(pairs)
         return dict(pairs)
 
@@ -120,11 +122,8 @@ def refuse_deep(text: bytes) -> None:
 
 def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> None:
     """Refuse a key twice in one object: which of them counts depends on the reader."""
-    seen: set[str] = set()
-    for key, _ in pairs:
-        if key in seen:
-            raise Refused(f"names {key[:80]!r} twice in its header")
-        seen.add(key)
+    if (key := repeated(pairs)) is not None:
+        raise Refused(f"names {key[:80]!r} twice in its header")
 
 
 def refuse_other_document(document: Any) -> None:

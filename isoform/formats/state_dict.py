@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from isoform import networks
-from isoform.formats import torch_pickle, torch_zip
+from isoform.formats import torch_pickle, torch_pickle_policy, torch_zip
 from isoform.metadata import Config
 
 ONE_AT_A_TIME = threading.Lock()
@@ -41,7 +41,7 @@ def read(data: bytes, classes: Collection[type] = ()) -> Any:
     entries = torch_zip.entries(data)
     names = {f"{cls.__module__} {cls.__qualname__}" for cls in classes}
     taken = torch_pickle.check(bytes(entries["data.pkl"]), names)
-    torch_pickle.refuse_storage_lies(taken, torch_zip.storage_sizes(entries))
+    torch_pickle_policy.refuse_storage_lies(taken, torch_zip.storage_sizes(entries))
     if not classes:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     with ONE_AT_A_TIME, torch.serialization.safe_globals([*classes, (set, "__builtin__.set")]):

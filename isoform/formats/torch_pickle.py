@@ -8,69 +8,41 @@ every tensor within its storage, every object given its state. It calls nothing 
 import pickletools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from math import prod
 from typing import Any
 
 from isoform.errors import Refused
-
-MAX_BYTES = 4 << 20
-"""Some 20,000 tensors; a byte may become a list of 60 and take a microsecond."""
-MAX_DIMENSIONS = 16
-STORAGES = {
-    "torch DoubleStorage": 8,
-    "torch FloatStorage": 4,
-    "torch HalfStorage": 2,
-    "torch BFloat16Storage": 2,
-    "torch LongStorage": 8,
-    "torch IntStorage": 4,
-    "torch ShortStorage": 2,
-    "torch CharStorage": 1,
-    "torch ByteStorage": 1,
-    "torch BoolStorage": 1,
-}
-"""Kind of a storage → bytes of an item."""
-ORDERED_DICT, TENSOR = "collections OrderedDict", "torch._utils _rebuild_tensor_v2"
-PARAMETER, SET = "torch._utils _rebuild_parameter", "__builtin__ set"
+from isoform.formats.torch_pickle_policy import (
+    ORDERED_DICT,
+    PARAMETER,
+    SET,
+    STORAGES,
+    TENSOR,
+    Name,
+    Object,
+    Storage,
+    Tensor,
+    refuse_hooks,
+    refuse_long,
+    refuse_other_call,
+    refuse_other_claim,
+    refuse_other_class,
+    refuse_other_keys,
+    refuse_other_memo,
+    refuse_other_names,
+    refuse_other_opcodes,
+    refuse_other_state,
+    refuse_other_storage,
+    refuse_other_target,
+    refuse_outside,
+    refuse_rest,
+    refuse_stacked,
+    refuse_unbuilt,
+)
 
 VALUES: dict[str, Callable[[Any], Any]] = {"NONE": lambda _: None, "NEWTRUE": lambda _: True, "NEWFALSE": lambda _: False}
 VALUES |= {"EMPTY_DICT": lambda _: {}, "EMPTY_LIST": lambda _: [], "EMPTY_TUPLE": lambda _: ()}
 VALUES |= dict.fromkeys(("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"), lambda value: value)
 """Opcode → what it pushes, from its argument."""
-
-
-@dataclass(frozen=True)
-class Name:
-    """A global that the pickle names: `module name`, as it stands there."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Storage:
-    """Numbers in the entry `data/KEY`."""
-
-    kind: str
-    key: str
-    items: int
-
-    @property
-    def size_bytes(self) -> int:
-        return self.items * STORAGES[self.kind]
-
-
-@dataclass
-class Tensor:
-    """A view of a storage; `hooks` must still be empty at the end."""
-
-    hooks: dict[Any, Any]
-
-
-@dataclass
-class Object:
-    """An instance of a class, or a set."""
-
-    kind: str
-    built: bool = False
 
 
 @dataclass
@@ -115,54 +87,62 @@ def check(stream: bytes, classes: Collection[str] = ()) -> dict[str, Storage]:
     try:
         for opcode, argument, position in pickletools.genops(stream):
             end = (position or 0) + 1
-            refuse_other_opcodes(opcode.name, classes)
+            refuse_other_opcodes(opcode.name, STEPS.keys() | VALUES.keys(), classes)
             STEPS.get(opcode.name, push)(machine, opcode.name, argument)
     except (ValueError, TypeError, IndexError, AttributeError, KeyError, OverflowError) as error:
         raise Refused(f"its data.pkl is no pickle as torch.save writes it ({str(error)[:80]})") from error
     refuse_stacked(stream, end)
-    refuse_rest(machine)
-    refuse_unbuilt(machine)
-    refuse_hooks(machine)
+    refuse_rest(machine.stack, machine.marks)
+    refuse_unbuilt(machine.objects)
+    refuse_hooks(machine.tensors)
     return machine.storages
 
 
 def push(machine: Machine, opcode: str, argument: Any) -> None:
+    """Push the value that an opcode carries."""
     machine.stack.append(VALUES[opcode](argument))
 
 
 def skip(machine: Machine, opcode: str, argument: Any) -> None:
-    pass
+    """Do nothing: it says where the pickle begins, or ends."""
 
 
 def mark(machine: Machine, opcode: str, argument: Any) -> None:
+    """Remember where the stack ends."""
     machine.marks.append(len(machine.stack))
 
 
 def name(machine: Machine, opcode: str, argument: str) -> None:
+    """Push a global, as a name."""
     refuse_other_names(argument, machine.names)
     machine.stack.append(Name(argument))
 
 
 def memorize(machine: Machine, opcode: str, argument: int) -> None:
+    """Keep what was pushed last."""
     refuse_other_memo(argument, machine.memo)
     machine.memo.append(machine.stack[-1])
 
 
 def recall(machine: Machine, opcode: str, argument: int) -> None:
+    """Push what was kept."""
     machine.stack.append(machine.memo[argument])
 
 
 def make_tuple(machine: Machine, opcode: str, argument: Any) -> None:
+    """Push a tuple of what was pushed last."""
     machine.stack.append(tuple(machine.pop_mark() if opcode == "TUPLE" else machine.pop(int(opcode[-1]))))
 
 
 def append(machine: Machine, opcode: str, argument: Any) -> None:
+    """Put items into a list."""
     items = machine.pop_mark() if opcode == "APPENDS" else machine.pop(1)
     refuse_other_target(machine.stack[-1], list)
     machine.stack[-1].extend(items)
 
 
 def set_items(machine: Machine, opcode: str, argument: Any) -> None:
+    """Put items into a dict."""
     items = machine.pop_mark() if opcode == "SETITEMS" else machine.pop(2)
     refuse_other_target(machine.stack[-1], dict)
     refuse_other_keys(items[::2])
@@ -199,6 +179,7 @@ def call(machine: Machine, opcode: str, argument: Any) -> None:
 
 
 def make_object(machine: Machine, opcode: str, argument: Any) -> None:
+    """Push an instance that has no state yet."""
     cls, arguments = machine.pop(2)
     refuse_other_class(cls, arguments, machine.classes)
     machine.objects.append(Object(cls.text))
@@ -206,6 +187,7 @@ def make_object(machine: Machine, opcode: str, argument: Any) -> None:
 
 
 def build(machine: Machine, opcode: str, argument: Any) -> None:
+    """Give an instance its state."""
     (state,) = machine.pop(1)
     refuse_other_state(machine.stack[-1], state)
     if isinstance(machine.stack[-1], Object):
@@ -229,129 +211,3 @@ STEPS: dict[str, Callable[[Machine, str, Any], None]] = {
     "NEWOBJ": make_object,
     "BUILD": build,
 }
-
-
-# Each guard is a function of its own: tests/faults takes them out one at a time and watches its test turn red.
-
-
-def refuse_long(stream: bytes) -> None:
-    """Refuse a pickle that takes long to read, or much memory."""
-    if len(stream) > MAX_BYTES:
-        raise Refused(f"its data.pkl holds {len(stream)} bytes, the limit is {MAX_BYTES}")
-
-
-def refuse_other_opcodes(opcode: str, classes: Collection[str]) -> None:
-    """Refuse what torch.save does not write for this kind of content."""
-    if opcode not in STEPS and opcode not in VALUES:
-        raise Refused(f"its data.pkl holds the opcode {opcode}, which torch.save does not write")
-    if opcode == "NEWOBJ" and not classes:
-        raise Refused("its data.pkl makes an object (NEWOBJ), and tensors need none")
-
-
-def refuse_other_names(found: str, names: Collection[str]) -> None:
-    """Refuse a global that has no place in this kind of content."""
-    if found not in names:
-        raise Refused(f"its data.pkl names {found.replace(' ', '.')[:80]}, which is not allowed here")
-
-
-def refuse_other_memo(place: int, memo: list[Any]) -> None:
-    """Refuse another place in the memo than the next: a reader takes memory up to there."""
-    if place != len(memo):
-        raise Refused(f"its data.pkl writes place {place} of a memo of {len(memo)}")
-
-
-def refuse_other_keys(keys: list[Any]) -> None:
-    """Refuse keys that are no text or number: hashing nested tuples can overflow the stack, or never end."""
-    for key in keys:
-        if type(key) not in (str, int):
-            raise Refused(f"its data.pkl has a {type(key).__name__} as a key")
-
-
-def refuse_other_target(target: Any, kind: type) -> None:
-    """Refuse to put items into what is no list or dict."""
-    if type(target) is not kind:
-        raise Refused(f"its data.pkl puts items of a {kind.__name__} into a {type(target).__name__}")
-
-
-def refuse_other_storage(found: Any) -> None:
-    """Refuse a persistent id that is not that of a storage on the CPU."""
-    match found:
-        case ("storage", Name(text=kind), str(), "cpu", int() as items) if kind in STORAGES and type(items) is int and items >= 0:
-            return
-    raise Refused("its data.pkl asks for something else than a storage on the CPU")
-
-
-def refuse_other_claim(storage: Storage, before: Storage) -> None:
-    """Refuse a storage that is said to be two things: torch takes what is said first."""
-    if storage != before:
-        raise Refused(f"its data.pkl describes the storage {storage.key[:40]!r} in two ways")
-
-
-def refuse_outside(storage: Storage, offset: Any, shape: Any, strides: Any) -> None:
-    """Refuse a tensor that reaches beyond its storage, or counts a number of it twice."""
-    counts = (offset, *shape, *strides)
-    fits = len(shape) == len(strides) <= MAX_DIMENSIONS and all(type(count) is int and 0 <= count < 2**62 for count in counts)
-    if fits and prod(shape):
-        last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-        fits = last < storage.items and prod(shape) <= storage.items
-    if not fits:
-        raise Refused(f"its data.pkl makes a tensor that does not fit into its storage {storage.key[:40]!r}")
-
-
-def refuse_other_call(function: Any) -> None:
-    """Refuse a call with other arguments than torch.save gives it."""
-    called = function.text.replace(" ", ".") if isinstance(function, Name) else f"a {type(function).__name__}"
-    raise Refused(f"its data.pkl calls {called} as torch.save does not")
-
-
-def refuse_other_class(cls: Any, arguments: Any, classes: Collection[str]) -> None:
-    """Refuse an instance of what is no class of the network, or with arguments."""
-    if not isinstance(cls, Name) or cls.text not in classes or arguments != ():
-        raise Refused(f"its data.pkl makes an instance of {getattr(cls, 'text', type(cls).__name__).replace(' ', '.')}")
-
-
-def refuse_other_state(target: Any, state: Any) -> None:
-    """Refuse a state (BUILD) for what takes none, a second one, or one that is not attributes by name."""
-    once = isinstance(target, Object) and not target.built and type(state) is dict and all(type(key) is str for key in state)
-    metadata = type(target) is dict and type(state) is dict and list(state) == ["_metadata"]
-    if not once and not metadata:
-        raise Refused("its data.pkl sets a state (BUILD) where torch.save does not")
-
-
-def refuse_stacked(stream: bytes, end: int) -> None:
-    """Refuse a second pickle, or anything else, behind the first."""
-    if end != len(stream):
-        raise Refused(f"its data.pkl goes on for {len(stream) - end} bytes behind its end")
-
-
-def refuse_rest(machine: Machine) -> None:
-    """Refuse a pickle that ends with more or less than one thing."""
-    if len(machine.stack) != 1 or machine.marks:
-        raise Refused(f"its data.pkl ends with {len(machine.stack)} things")
-
-
-def refuse_unbuilt(machine: Machine) -> None:
-    """Refuse an object that was made (NEWOBJ) and never given its state (BUILD): its methods would find nothing."""
-    for made in machine.objects:
-        if not made.built:
-            raise Refused(f"its data.pkl makes a {made.kind.replace(' ', '.')} (NEWOBJ) and gives it no state (BUILD)")
-
-
-def refuse_hooks(machine: Machine) -> None:
-    """Refuse a tensor that brings backward hooks."""
-    if any(tensor.hooks for tensor in machine.tensors):
-        raise Refused("its data.pkl gives a tensor backward hooks")
-
-
-def refuse_storage_lies(storages: dict[str, Storage], sizes: dict[str, int]) -> None:
-    """Refuse a storage that is larger or smaller than its entry, and an entry without a storage.
-
-    `sizes` are the bytes of each entry by key. torch reads as much memory as the pickle says.
-    """
-    for key, storage in storages.items():
-        if key not in sizes:
-            raise Refused(f"has no entry 'data/{key[:40]}', which data.pkl takes")
-        if storage.size_bytes != sizes[key]:
-            raise Refused(f"its data.pkl takes {storage.size_bytes} bytes from 'data/{key}', which holds {sizes[key]}")
-    for key in sizes.keys() - storages.keys():
-        raise Refused(f"holds the entry 'data/{key}', which data.pkl does not take")

@@ -41,6 +41,12 @@ def multiply(found: Any) -> None:
     found.steps.insert(1, ("products", products))
 
 
+def tabulate(found: Any) -> None:
+    """Give a linear model three thousand classes, each with an intercept in a row of its own."""
+    found[-1].coef_ = np.zeros((3000, found[-1].coef_.shape[1]))
+    found[-1].intercept_ = np.zeros((3000, 1))
+
+
 def many_outputs(found: Any) -> None:
     """Let a tree copy the numbers of classes of sixteen million answers, where there is one."""
     tree = found.estimators_[0]
@@ -134,6 +140,14 @@ FORESTS = [
     ),
     *fault(21, "a forest of wider trees", with_forest(widen), "an ensemble whose trees are of other", f"{NATIVE}:refuse_forest"),
     *fault(21, "a forest of more answers", with_forest(boast), "whose trees have other", f"{NATIVE}:refuse_forest", "pickle"),
+    *fault(
+        21,
+        "a table of intercepts",
+        with_estimator(LogisticRegression(), tabulate),
+        "holds intercepts that are a table",
+        f"{CHECKS}:refuse_table_of_intercepts",
+        "pickle",
+    ),
     *fault(
         21,
         "endless products",

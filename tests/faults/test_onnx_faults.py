@@ -16,7 +16,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from isoform.errors import Refused
 from isoform.formats import onnx as onnx_format
 
-POLICY, WIRE, FORMAT = "isoform.formats.onnx_policy", "isoform.formats.protobuf", "isoform.formats.onnx"
+POLICY, TREES = "isoform.formats.onnx_policy", "isoform.formats.onnx_trees"
+WIRE, FORMAT = "isoform.formats.protobuf", "isoform.formats.onnx"
 ELSEWHERE = f"{POLICY}:refuse_external_data"
 
 
@@ -418,10 +419,10 @@ FAULTS = [
     onnx_fault(54, "dims beyond the data", changed(dims_lie), r"of shape \[1073741824, 8\] with", f"{POLICY}:refuse_other_size"),
     onnx_fault(54, "label of a million bytes", changed(long_label), "has a text of 1000000 bytes", f"{POLICY}:refuse_long_text"),
     onnx_fault(54, "10 GB of text", changed(texts), "1000000 bytes in the tensor 'text',", f"{POLICY}:refuse_long_label"),
-    onnx_fault(54, "two billion targets", changed(billion_targets), "Regressor whose leaves", f"{POLICY}:refuse_labels"),
-    onnx_fault(21, "class that is not there", forest(classlabels_strings=["no"]), "whose leaves vote", f"{POLICY}:refuse_labels"),
-    onnx_fault(21, "tree in a circle", forest(**CIRCLE), "child that does not come after", f"{POLICY}:refuse_circles"),
-    onnx_fault(21, "tree of 100000 levels", forest(**chain(100_000)), "deeper than 10000", f"{POLICY}:refuse_deep_trees"),
+    onnx_fault(54, "two billion targets", changed(billion_targets), "Regressor whose leaves", f"{TREES}:refuse_labels"),
+    onnx_fault(21, "class that is not there", forest(classlabels_strings=["no"]), "whose leaves vote", f"{TREES}:refuse_labels"),
+    onnx_fault(21, "tree in a circle", forest(**CIRCLE), "child that does not come after", f"{TREES}:refuse_circles"),
+    onnx_fault(21, "tree of 100000 levels", forest(**chain(100_000)), "deeper than 10000", f"{TREES}:refuse_deep_trees"),
     onnx_fault(55, "NaN", spoilt(float("nan")), "NaN or an infinite number in the tensor", f"{POLICY}:refuse_non_finite"),
     onnx_fault(55, "infinity", spoilt(float("inf")), "NaN or an infinite number in the tensor", f"{POLICY}:refuse_non_finite"),
     onnx_fault(

@@ -17,6 +17,7 @@ import sklearn
 from cases import Record, both
 from forging import (
     START,
+    WRITERS,
     Forged,
     fault,
     named,
@@ -87,6 +88,13 @@ def complex_dtype(site: Site) -> bytes:
     """Return an array of complex numbers."""
     dtype = Forged(np.dtype, ("c16", False, True), (3, "<", None, None, None, -1, -1, 0))
     return pickle.dumps(Forged(np._core.numeric._frombuffer, (bytearray(16), dtype, (1,), "C")), protocol=5)
+
+
+def beyond_unicode(site: Site) -> bytes:
+    """Return a text of a letter that is none, as the format writes it."""
+    text = np.array(["a"]).view("<u4")
+    text[0] = 0x7FFFFFFF
+    return WRITERS[site.format](text.view("<U1"))  # type: ignore[no-any-return]
 
 
 def wild_dtype(site: Site) -> bytes:
@@ -229,6 +237,7 @@ STREAMS = [
         f"{ARRAYS}:refuse_shape",
     ),
     *fault(11, "a dtype of complex numbers", complex_dtype, "array of dtype 'c16', which", f"{ARRAYS}:refuse_dtype"),
+    *fault(11, "a text beyond Unicode", beyond_unicode, "of letters beyond Unicode", f"{ARRAYS}:refuse_beyond_unicode"),
     *fault(
         11,
         "a dtype that points beyond its array",

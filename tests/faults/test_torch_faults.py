@@ -17,7 +17,7 @@ from isoform.formats import state_dict
 from isoform.integrity import sha256, write_atomic
 
 TORCH = ("state_dict", "checkpoint", "full_model")
-ZIP, PICKLE, WEIGHTS = "isoform.formats.torch_zip:", "isoform.formats.torch_pickle:", "isoform.weights:"
+ZIP, PICKLE, WEIGHTS = "isoform.formats.torch_zip:", "isoform.formats.torch_pickle_policy:", "isoform.weights:"
 ORDERED_DICT = files.ORDERED_DICT
 NETWORK = b"cisoform.networks\nSimpleClassifier\n"
 Made = tuple[int, str, Callable[[Site], bytes], str, str]
