@@ -1,6 +1,5 @@
 """What every test of a fault shares: a warm child, a copy of a version, and the table at the end."""
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,7 +76,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table of the faults that were held, and how many of all they are."""
-    if not terminalreporter.config.getoption("--faults-table") and "CI" not in os.environ:
+    if not terminalreporter.config.getoption("--faults-table", default=False):
         return
     reports = [report for reports in terminalreporter.stats.values() for report in reports if hasattr(report, "user_properties")]
     rows = {tuple(value) for report in reports for name, value in report.user_properties if name == "fault" and report.passed}

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,13 @@ NAMES = {
 Arrange = Callable[[Path], list[str]]
 
 
-TEXT = "isoform.strict_json:refuse_unfit_text"
+TEXT, METADATA, PARAMS = "isoform.strict_json:refuse_unfit_text", "isoform.metadata:", "pipeline.params:"
+LONG = "x" * 300
+STAGES: dict[str, list[str]] = {"train_sklearn": [], "train_torch": [], "convert_safetensors": []}
+STAGES |= {"export_onnx": ["torch"], "validate": ["sklearn"]}
+"""Stage → what stands before a model's name."""
+Row = tuple[int, str, str, Arrange, str, str]
+"""Number, title, place, arrangement, reason and guard."""
 
 
 def runs(*command: str) -> Arrange:
@@ -110,202 +117,105 @@ def proposes(*arguments: str) -> Arrange:
     )
 
 
-def cases() -> list[tuple[int, str, str, Arrange, str, str]]:
-    """Return number, title, place, arrangement, reason and guard of each."""
-    found: list[tuple[int, str, str, Arrange, str, str]] = []
-    for title, name in NAMES.items():
-        params, told, nul = "pipeline.params:", "isoform.metadata:refuse_bad_names", title == "NUL"
-        said = "^holds NUL or a lone surrogate$"
-        found += [
-            (
-                62,
-                f"model's name {title}",
-                "params.yaml",
-                renamed(name),
-                r"^models\.sklearn\..*: a model's name is of a-z",
-                params + "refuse_bad_name",
-            ),
-            (
-                62,
-                f"version {title}",
-                "params.yaml",
-                parameter(lambda content, name=name: content["models"]["torch"]["network"].update(version=name)),
-                r"^models\.torch\.network\.version is .*: a version is three numbers",
-                params + "refuse_bad_version",
-            ),
-            (
-                62,
-                f"model's name {title}",
-                "metadata.json",
-                recorded(lambda content, name=name: content.update(model_name=name)),
-                said if nul else r"^names the model '",
-                TEXT if nul else told,
-            ),
-            (
-                62,
-                f"version {title}",
-                "metadata.json",
-                recorded(lambda content, name=name: content.update(version=name)),
-                said if nul else r"^names the version '",
-                TEXT if nul else told,
-            ),
-            (
-                62,
-                f"file {title}",
-                "metadata.json",
-                recorded(lambda content, name=name: content["files"]["safetensors"].update(path=name)),
-                said if nul else r"^names the file '",
-                TEXT if nul else told,
-            ),
-        ]
-        if title != "shell":  # a file may be called so
-            found.append(
-                (
-                    62,
-                    f"source {title}",
-                    "params.yaml",
-                    parameter(lambda content, name=name: content["data"].update(source=name)),
-                    r"^data\.source is .*: a table lies inside this repository",
-                    params + "refuse_bad_source",
-                )
-            )
-        if title == "NUL":
-            continue
-        options = ["--"] if name.startswith("-") else []
-        stages = {
-            "train_sklearn": [],
-            "train_torch": [],
-            "convert_safetensors": [],
-            "export_onnx": ["torch"],
-            "validate": ["sklearn"],
-        }
-        found += [
-            (
-                62,
-                f"name {title}",
-                f"stages.{stage}",
-                runs("-m", f"stages.{stage}", *kind, *options, name),
-                r"^models\.\w+ has no '",
-                params + "refuse_unknown_model",
-            )
-            for stage, kind in stages.items()
-        ]
-        found.append(
-            (
-                62,
-                f"place {title}",
-                "stages.fetch",
-                runs("-m", "stages.fetch", *options, "synthetic", name),
-                "^is no place for a raw table$",
-                "pipeline.layout:refuse_other_place",
-            )
-        )
-        found.append(
-            (
-                62,
-                f"source {title}",
-                "stages.fetch",
-                runs(
-                    "-c",
-                    f"import sys; from isoform import errors; from stages import fetch; sys.exit(errors.run(lambda: fetch.main({name!r}, 'data/raw/x')))",
-                ),
-                "^is not known$",
-                "stages.fetch:refuse_unknown_source",
-            )
-        )
-        found.append(
-            (
-                62,
-                f"format {title}",
-                "isoform predict",
-                runs("predict", NETWORK, "rows.csv", f"--format={name}"),
-                "^has no format '",
-                "isoform.loading:refuse_unknown_format",
-            )
-        )
-        found.append(
-            (
-                62,
-                f"rows {title}",
-                "isoform predict",
-                runs("predict", *options, NETWORK, name),
-                "^has the suffix '|^is no path",
-                "isoform.tables:refuse_other_kind",
-            )
-        )
-    long = "x" * 300
-    for command in ("inspect", "verify"):
-        found.append(
-            (
-                62,
-                "folder 300 characters",
-                f"isoform {command}",
-                runs(command, f"models/{long}/v1.0.0"),
-                "^is no path of a file$",
-                "isoform.inspection:refuse_bad_path" if command == "inspect" else "isoform.metadata:refuse_bad_path",
-            )
-        )
-        found.append(
-            (
-                62,
-                "folder leading -",
-                f"isoform {command}",
-                runs(command, "-x"),
-                "^(unrecognized arguments: -x|the following arguments are required: )",
-                "isoform.arguments:Parser.error",
-            )
-        )
-    found += [
-        (62, "folder 300 characters", "isoform predict", runs("predict", long, "rows.csv"), "^is no path of a file$", "isoform.metadata:refuse_bad_path"),
-        (62, "rows 300 characters, .csv", "isoform predict", runs("predict", NETWORK, f"{long}.csv"), "^is no path of a file$", "isoform.integrity:refuse_bad_path"),
-        (62, "folder NUL", "isoform.load", loads("models/a\0b"), "^is no path of a file$", "isoform.metadata:refuse_bad_path"),
-        (62, "folder lone surrogate", "isoform.load", loads("models/\ud800"), "^is no path of a file$", "isoform.metadata:refuse_bad_path"),
-        (62, "table ../x", "pipeline.proposal", proposes("../x"), "^has the suffix ''$", "isoform.tables:refuse_other_kind"),
-        (62, "table leading -", "pipeline.proposal", proposes("--help"), "^has the suffix ''$", "isoform.tables:refuse_other_kind"),
-        (62, "table 300 characters", "pipeline.proposal", proposes(f"{long}.csv"), "^is no path of a file$", "isoform.integrity:refuse_bad_path"),
-        (62, "target ../x", "pipeline.proposal", proposes("rows.csv", "../x"), r"^has no column '\.\./x'$", "isoform.tables:refuse_missing_column"),
-        (62, "no such command", "isoform", runs("../x"), r"^argument COMMAND: invalid choice: '\.\./x'", "isoform.arguments:Parser.error"),
-        (62, "no such option", "stages.prepare", runs("-m", "stages.prepare", "-x"), "^unrecognized arguments: -x$", "isoform.arguments:Parser.error"),
-        (63, "version folder", "isoform predict", linked(NETWORK, PREDICT), "^is a symbolic link$", "isoform.metadata:refuse_linked_folder"),
-        (63, "version folder", "isoform inspect", linked(NETWORK, ["inspect", NETWORK]), "^is a symbolic link$", "isoform.metadata:refuse_linked_folder"),
-        (63, "version folder", "isoform verify", linked(NETWORK, ["verify", NETWORK]), "^is a symbolic link$", "isoform.metadata:refuse_linked_folder"),
-        (63, "version folder", "stages.train_sklearn", linked(FOREST, ["-m", "stages.train_sklearn", "forest"]), "^is a symbolic link$", "pipeline.layout:refuse_linked_folder"),
-        (63, "version folder", "stages.validate", linked(FOREST, ["-m", "stages.validate", "sklearn", "forest"]), "^is a symbolic link$", "pipeline.layout:refuse_linked_folder"),
-        (64, "device", "isoform inspect", runs("inspect", "/dev/zero"), "^is not a regular file$", "isoform.integrity:refuse_irregular"),
-        (64, "folder in the place of rows", "rows: csv", runs("predict", NETWORK, "folder.csv"), "^is not a regular file$", "isoform.integrity:refuse_irregular"),
-    ]  # fmt: skip
-    for path, command in {
-        f"{NETWORK}/model.safetensors": PREDICT,
-        f"{NETWORK}/metadata.json": PREDICT,
-        f"{NETWORK}/config.json": PREDICT,
-        f"{NETWORK}/golden.json": ["verify", NETWORK],
-        "rows.csv": PREDICT,
-        "params.yaml": PREPARE,
-        "data/raw/table.parquet": PREPARE,
-        "data/prepared/schema.json": ["-m", "stages.train_sklearn", "forest"],
-        "data/prepared/train.parquet": ["-m", "stages.train_sklearn", "forest"],
-        f"{FOREST}/pipeline.joblib": ["-m", "stages.export_onnx", "sklearn", "forest"],
-        "requirements.lock": PREPARE,
-    }.items():
-        name = Path(path).name
-        found.append(
-            (
-                63,
-                "the file itself",
-                name,
-                linked(path, command),
-                r"^cannot be opened \(Too many levels of symbolic links\)$",
-                FOLLOWS_LINKS,
-            )
-        )
-        found.append((64, "FIFO", name, pipe(path, command), "^is not a regular file$", "isoform.integrity:refuse_irregular"))
-        found.append((64, "FIFO, not to be waited for", name, pipe(path, command), "^is not a regular file$", WAITS))
-    return found
+def written(title: str, name: str) -> Iterator[Row]:
+    """Yield the name in each place of params.yaml and metadata.json."""
 
+    lone = "^holds NUL or a lone surrogate$"
+    said, told = (lone, TEXT) if title == "NUL" else (r"^names the (model|version|file) '", METADATA + "refuse_bad_names")
+    a_name, a_version = (
+        r"^models\.sklearn\..*: a model's name is of a-z",
+        r"^models\.torch\.network\.version is .*: a version is three",
+    )
+    yield 62, f"model's name {title}", "params.yaml", renamed(name), a_name, PARAMS + "refuse_bad_name"
+    yield (
+        62,
+        f"version {title}",
+        "params.yaml",
+        parameter(lambda content: content["models"]["torch"]["network"].update(version=name)),
+        a_version,
+        PARAMS + "refuse_bad_version",
+    )
+    if title != "shell":  # a file may be called so
+        change = parameter(lambda content: content["data"].update(source=name))
+        yield 62, f"source {title}", "params.yaml", change, r"^data\.source is .*: a table lies", PARAMS + "refuse_bad_source"
+    for place, change in {
+        "model's name": recorded(lambda content: content.update(model_name=name)),
+        "version": recorded(lambda content: content.update(version=name)),
+        "file": recorded(lambda content: content["files"]["safetensors"].update(path=name)),
+    }.items():
+        yield 62, f"{place} {title}", "metadata.json", change, said, told
+
+
+def given(title: str, name: str) -> Iterator[Row]:
+    """Yield the name as an argument of each stage and command."""
+    options = ["--"] if name.startswith("-") else []
+    for stage, kind in STAGES.items():
+        command = runs("-m", f"stages.{stage}", *kind, *options, name)
+        yield 62, f"name {title}", f"stages.{stage}", command, r"^models\.\w+ has no '", PARAMS + "refuse_unknown_model"
+    command = runs("-m", "stages.fetch", *options, "synthetic", name)
+    yield 62, f"place {title}", "stages.fetch", command, "^is no place for a raw table$", "pipeline.layout:refuse_other_place"
+    call = f"lambda: fetch.main({name!r}, 'data/raw/x')"
+    command = runs("-c", f"import sys; from isoform import errors; from stages import fetch; sys.exit(errors.run({call}))")
+    yield 62, f"source {title}", "stages.fetch", command, "^is not known$", "stages.fetch:refuse_unknown_source"
+    command = runs("predict", NETWORK, "rows.csv", f"--format={name}")
+    yield 62, f"format {title}", "isoform predict", command, "^has no format '", "isoform.loading:refuse_unknown_format"
+    command = runs("predict", *options, NETWORK, name)
+    yield 62, f"rows {title}", "isoform predict", command, "^has the suffix '|^is no path", "isoform.tables:refuse_other_kind"
+
+
+def opened(path: str, command: list[str]) -> Iterator[Row]:
+    """Yield a file that is opened by itself, behind a link and as a pipe."""
+    name, odd = Path(path).name, "^is not a regular file$"
+    yield 63, "the file itself", name, linked(path, command), r"^cannot be opened \(Too many levels of symbolic", FOLLOWS_LINKS
+    yield 64, "FIFO", name, pipe(path, command), odd, "isoform.integrity:refuse_irregular"
+    yield 64, "FIFO, not to be waited for", name, pipe(path, command), odd, WAITS
+
+
+OPENED = {
+    f"{NETWORK}/model.safetensors": PREDICT,
+    f"{NETWORK}/metadata.json": PREDICT,
+    f"{NETWORK}/config.json": PREDICT,
+    f"{NETWORK}/golden.json": ["verify", NETWORK],
+    "rows.csv": PREDICT,
+    "params.yaml": PREPARE,
+    "data/raw/table.parquet": PREPARE,
+    "data/prepared/schema.json": ["-m", "stages.train_sklearn", "forest"],
+    "data/prepared/train.parquet": ["-m", "stages.train_sklearn", "forest"],
+    f"{FOREST}/pipeline.joblib": ["-m", "stages.export_onnx", "sklearn", "forest"],
+    "requirements.lock": PREPARE,
+}
+"""File → the command that opens it."""
+
+OTHERS: list[Row] = [
+    *((62, "folder 300 characters", f"isoform {command}", runs(command, f"models/{LONG}/v1.0.0"), "^is no path of a file$", f"isoform.{guard}:refuse_bad_path") for command, guard in (("inspect", "inspection"), ("verify", "metadata"))),
+    *((62, "folder leading -", f"isoform {command}", runs(command, "-x"), "^(unrecognized arguments: -x|the following arguments are required: )", "isoform.arguments:Parser.error") for command in ("inspect", "verify")),
+    (62, "folder 300 characters", "isoform predict", runs("predict", LONG, "rows.csv"), "^is no path of a file$", "isoform.metadata:refuse_bad_path"),
+    (62, "rows 300 characters, .csv", "isoform predict", runs("predict", NETWORK, f"{LONG}.csv"), "^is no path of a file$", "isoform.integrity:refuse_bad_path"),
+    (62, "folder NUL", "isoform.load", loads("models/a\0b"), "^is no path of a file$", "isoform.metadata:refuse_bad_path"),
+    (62, "folder lone surrogate", "isoform.load", loads("models/\ud800"), "^is no path of a file$", "isoform.metadata:refuse_bad_path"),
+    (62, "table ../x", "pipeline.proposal", proposes("../x"), "^has the suffix ''$", "isoform.tables:refuse_other_kind"),
+    (62, "table leading -", "pipeline.proposal", proposes("--help"), "^has the suffix ''$", "isoform.tables:refuse_other_kind"),
+    (62, "table 300 characters", "pipeline.proposal", proposes(f"{LONG}.csv"), "^is no path of a file$", "isoform.integrity:refuse_bad_path"),
+    (62, "target ../x", "pipeline.proposal", proposes("rows.csv", "../x"), r"^has no column '\.\./x'$", "isoform.tables:refuse_missing_column"),
+    (62, "no such command", "isoform", runs("../x"), r"^argument COMMAND: invalid choice: '\.\./x'", "isoform.arguments:Parser.error"),
+    (62, "no such option", "stages.prepare", runs("-m", "stages.prepare", "-x"), "^unrecognized arguments: -x$", "isoform.arguments:Parser.error"),
+    (63, "version folder", "isoform predict", linked(NETWORK, PREDICT), "^is a symbolic link$", "isoform.metadata:refuse_linked_folder"),
+    (63, "version folder", "isoform inspect", linked(NETWORK, ["inspect", NETWORK]), "^is a symbolic link$", "isoform.metadata:refuse_linked_folder"),
+    (63, "version folder", "isoform verify", linked(NETWORK, ["verify", NETWORK]), "^is a symbolic link$", "isoform.metadata:refuse_linked_folder"),
+    (63, "version folder", "stages.train_sklearn", linked(FOREST, ["-m", "stages.train_sklearn", "forest"]), "^is a symbolic link$", "pipeline.layout:refuse_linked_folder"),
+    (63, "version folder", "stages.validate", linked(FOREST, ["-m", "stages.validate", "sklearn", "forest"]), "^is a symbolic link$", "pipeline.layout:refuse_linked_folder"),
+    (64, "device", "isoform inspect", runs("inspect", "/dev/zero"), "^is not a regular file$", "isoform.integrity:refuse_irregular"),
+    (64, "folder in the place of rows", "rows: csv", runs("predict", NETWORK, "folder.csv"), "^is not a regular file$", "isoform.integrity:refuse_irregular"),
+]  # fmt: skip
 
 FAULTS = [
     Attempt(number=number, title=title, format=place, arrange=arrange, reason=reason, guard=guard, timeout_s=8)
-    for number, title, place, arrange, reason, guard in cases()
+    for number, title, place, arrange, reason, guard in chain(
+        *(written(title, name) for title, name in NAMES.items()),
+        *(given(title, name) for title, name in NAMES.items() if title != "NUL"),  # which no argument can hold
+        *(opened(path, command) for path, command in OPENED.items()),
+        OTHERS,
+    )
 ]
 
 
