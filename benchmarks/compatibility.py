@@ -164,6 +164,13 @@ def measure() -> Iterator[tuple[Case, Result]]:
         yield case, replace(first, reason=f"{first.reason} ({', '.join(odd)}: other bytes each time)".strip()) if odd else first
 
 
+class Whole(yaml.SafeDumper):
+    """Writes each entry in full, without a reference to an equal one."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 def render(measured: Sequence[tuple[Case, Result]]) -> str:
     """Return the document."""
     versions = ", ".join(f"{name} {environment.version(name)}" for name in ("scikit-learn", "skl2onnx", "onnx", "onnxruntime"))
@@ -176,10 +183,11 @@ def render(measured: Sequence[tuple[Case, Result]]) -> str:
         lines += ["| estimator | preprocessing | converts | difference | model.onnx | joblib | why not |"]
         lines += ["|---|---|---|--:|--:|--:|---|", *(row(case, result) for case, result in rows)]
     lines += ["", "## Arguments", "", "Those that are not the defaults, as they stand in params.yaml:", "", "```yaml"]
-    plain = yaml.SafeDumper
-    plain.ignore_aliases = lambda *_: True  # each entry is whole
     given = {case.name: case.entry for case, _ in measured if case.entry["hyperparameters"]}
-    lines += [yaml.safe_dump(given, sort_keys=True, allow_unicode=True, width=120, default_flow_style=None).rstrip(), "```"]
+    lines += [
+        yaml.dump(given, Dumper=Whole, sort_keys=True, allow_unicode=True, width=120, default_flow_style=None).rstrip(),
+        "```",
+    ]
     return "\n".join(lines) + "\n"
 
 

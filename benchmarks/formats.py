@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,15 +46,14 @@ class Row:
 def measure(root: Path = ROOT, repeats: int = 15) -> list[Row]:
     """Return one row for each format that is present below `root`/models."""
     found = list(present(root))
-    loads = [lambda folder=folder, name=name: seconds(lambda: reload(folder, name)) for folder, name in found]
+    loads = [partial(seconds, reload, folder, name) for folder, name in found]
     models = [reload(folder, name) for folder, name in found]  # imports what there is to import
     load_s = interleaved(loads, repeats)
     say("loaded")
     ones, manys = [], []
     for (folder, _), model in zip(found, models, strict=True):
-        one, many = golden_rows(folder, 1), golden_rows(folder, MANY)
-        ones.append(lambda model=model, rows=one: seconds(lambda: [model.predict_proba(rows) for _ in range(FEW_CALLS)]))
-        manys.append(lambda model=model, rows=many: seconds(lambda: model.predict_proba(rows)))
+        ones.append(partial(seconds, ask_often, model, golden_rows(folder, 1)))
+        manys.append(partial(seconds, model.predict_proba, golden_rows(folder, MANY)))
     for call in [*ones, *manys]:
         call()
     one_s, many_s = interleaved(ones, repeats), interleaved(manys, repeats)
@@ -73,6 +73,12 @@ def present(root: Path) -> Iterator[tuple[Path, str]]:
 def reload(folder: Path, name: str) -> Model:
     """Load one format as a consumer would who trusts the author."""
     return load(folder, format=name, trust_pickle=True)
+
+
+def ask_often(model: Model, rows: Columns) -> None:
+    """Ask for the answer to `rows` `FEW_CALLS` times."""
+    for _ in range(FEW_CALLS):
+        model.predict_proba(rows)
 
 
 def golden_rows(folder: Path, rows: int) -> Columns:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import polars as pl
 import pyarrow as pa
 
 from benchmarks.formats import golden_rows, present
-from benchmarks.timing import ROOT, interleaved, say, seconds, use_two_cores
+from benchmarks.timing import ROOT, interleaved, keeping_bytecode, say, seconds, use_two_cores
 from isoform import Model, load
 from isoform.rows import Columns
 
@@ -104,7 +105,7 @@ def warm(folder: Path, model: Model, repeats: int) -> Iterator[Cost]:
         if bare(rows).tobytes() != model.predict_proba(rows).tobytes():
             sys.exit(f"error: {folder}: Isoform and bare onnxruntime answer differently; run 'isoform verify'")
         asks: list[Callable[[Columns], Any]] = [bare, bare, model.predict_proba]
-        timed = [lambda ask=ask, rows=rows: (ask(rows), seconds(lambda: ask(rows)))[1] for ask in asks]
+        timed = [lambda ask=ask, rows=rows: (ask(rows), seconds(ask, rows))[1] for ask in asks]
         bare_s, again_s, ours_s = interleaved(timed, times)
         limit = ADDED_AT_ONE_S if count == ONE else RATIO_AT_MANY
         what = f"{count} row{'s' if count > 1 else ''}, arrays"
@@ -119,10 +120,12 @@ def cold(folder: Path, model: Model, starts: int) -> Cost:
 
     def start(program: str) -> float:
         code = program.format(folder=str(folder), path=path, row=row)
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env=keeping_bytecode(), capture_output=True, text=True, check=True
+        )
         return float(done.stdout)
 
-    bare_s, again_s, ours_s = interleaved([lambda program=program: start(program) for program in programs], starts)
+    bare_s, again_s, ours_s = interleaved([partial(start, program) for program in programs], starts)
     return Cost(what="cold start", bare_s=bare_s, again_s=again_s, ours_s=ours_s, limit=RATIO_AT_START, is_ratio=True)
 
 
@@ -140,7 +143,7 @@ def kinds(folder: Path, model: Model, repeats: int) -> Iterator[str]:
             "polars": pl.DataFrame(lists),
             "Arrow": pa.table(lists),
         }
-        timed = [lambda given=given: seconds(lambda: model.predict_proba(given)) for given in rows.values()]
+        timed = [partial(seconds, model.predict_proba, given) for given in rows.values()]
         for call in timed:
             call()
         times = zip(rows, interleaved(timed, repeats), strict=True)

@@ -63,7 +63,7 @@ def thousand_steps_s(setting: str, network: str) -> float:
         begin = time.perf_counter()
         loss = torch.nn.functional.cross_entropy(module(numeric, categories), labels)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         times.append(time.perf_counter() - begin)
     return 1000 * median(times)

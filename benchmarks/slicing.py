@@ -35,7 +35,9 @@ def measure(repeats: int = 5) -> Ratio:
     labels = torch.randint(0, 2, (ROWS,))
     loader = DataLoader(TensorDataset(numeric, categories, labels), batch_size=batch_size, shuffle=True)
     config = describe(model, numeric.shape[1])
-    sliced, loaded = (training.start(config, model.hyperparameters.training, numeric, settings.seed) for _ in range(2))
+    sliced, loaded = (
+        training.start(config, model.hyperparameters.training, numeric, labels.numpy(), settings.seed) for _ in range(2)
+    )
     loaded_s, sliced_s = interleaved(
         [
             lambda: seconds(lambda: loader_epoch(loaded, loader)),
@@ -60,6 +62,7 @@ def describe(model: params.TorchModel, numeric: int) -> Config:
     arguments = {"numeric": numeric, "cardinalities": CARDINALITIES, "classes": 2, **model.hyperparameters.network}
     return Config(
         model_name=MODEL,
+        task="classification",
         builder=model.builder,
         hyperparameters={},
         numeric=[],

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 CORES = 2
@@ -58,10 +59,10 @@ def use_two_cores() -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """Return the wall time of `call`."""
+def seconds(call: Callable[..., object], *arguments: Any) -> float:
+    """Return the wall time of `call(*arguments)`."""
     begin = time.perf_counter()
-    call()
+    call(*arguments)
     return time.perf_counter() - begin
 
 
@@ -76,9 +77,14 @@ def interleaved(calls: Sequence[Callable[[], float]], repeats: int, label: str =
     return [median(values) for values in results]
 
 
+def keeping_bytecode() -> dict[str, str]:
+    """Return the environment in which a checkout's modules are compiled once, as those of installed packages are."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def environment(scratch: Path) -> dict[str, str]:
     """Return the environment for `dvc`: this interpreter first on PATH, and DVC's own state below `scratch`."""
-    variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    variables = {name: value for name, value in keeping_bytecode().items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     variables["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), variables.get("PATH", "")])
     return variables | {"DVC_SITE_CACHE_DIR": str(scratch / "site-cache"), "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
 
