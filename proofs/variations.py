@@ -153,7 +153,7 @@ VARIATIONS = (
     Variation("stages in another order", whole=False, commands=one_by_one),
     Variation("without DVC, in another order", commands=bare, whole=False),
 )
-# The same in three minutes on two cores: half of the stages on each CPU, and surroundings that bear each other.
+# The same in six minutes on two cores: half of the stages on each CPU, and surroundings that bear each other.
 QUICK = (
     Variation("AMD EPYC, 1 core: networks", EPYC, pinned=True, whole=False, commands=networks),
     Variation("Intel Haswell, 1 core: scikit-learn", HASWELL, pinned=True, whole=False, commands=estimators),
