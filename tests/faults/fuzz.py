@@ -14,7 +14,8 @@ import multiprocessing
 import os
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor, wait
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -33,6 +34,7 @@ from tqdm import tqdm  # noqa: E402
 KEPT = REPOSITORY / ".scratch" / "fuzz"
 DONE = multiprocessing.Value("q", 0)
 """Files tried so far, by all processes."""
+HEAD = "format         files refused  answered reasons   slowest      memory  not held"
 
 
 def fuzz(workspace: Workspace, root: Path, format: str, files: int, seed: int) -> Tally:
@@ -50,35 +52,33 @@ def count() -> None:
         DONE.value += 1
 
 
-def fuzz_all(workspace: Workspace, place: Path, formats: list[str], files: int, seed: int) -> list[Tally]:
-    """Try every format, as many at once as there are cores."""
+def fuzz_all(workspace: Workspace, place: Path, formats: list[str], files: int, seed: int) -> Iterator[Tally]:
+    """Try every format, as many at once as there are cores; yield each when it is done."""
     with (
         ProcessPoolExecutor(len(os.sched_getaffinity(0)), multiprocessing.get_context("fork")) as pool,
         tqdm(total=files * len(formats), unit="file", disable=not sys.stderr.isatty()) as bar,
     ):
-        running = [pool.submit(fuzz, workspace, place / format, format, files, seed) for format in formats]
-        while wait(running, timeout=0.5).not_done:
+        running = {pool.submit(fuzz, workspace, place / format, format, files, seed) for format in formats}
+        while running:
+            done, running = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
             bar.update(DONE.value - bar.n)
-        return [future.result() for future in running]
+            yield from (future.result() for future in done)
 
 
-def table(tallies: list[Tally]) -> None:
-    """Print a line for each format, and each failure with the command that repeats it."""
-    print(
-        f"{'format':<12} {'files':>7} {'refused':>7} {'answered':>9} {'reasons':>7} {'slowest':>9} {'memory':>11} {'not held':>9}"
-    )
-    for tally in tallies:
-        bad = sum(count for count, *_ in tally.not_held.values())
-        print(
-            f"{tally.format:<12} {tally.files:>7} {tally.refused:>7} {tally.files - tally.refused:>9} {len(tally.reasons):>7} "
-            f"{tally.slowest_s:>7.2f} s {tally.peak_bytes / 1e6:>8.0f} MB {bad:>9}"
-        )
-    for tally in tallies:
-        for name, (count, bad, said) in tally.not_held.items():
-            path = KEPT / f"{tally.format}-{hashlib.sha256(bad).hexdigest()[:12]}"
-            path.write_bytes(bad)
-            print(f"\n{tally.format}: {count} × {name}\n  {said[-600:]}")
-            print(f"  python tests/faults/fuzz.py --again {tally.format} {path.relative_to(REPOSITORY)}")
+def report(tally: Tally) -> None:
+    """Print the line of a format; keep the file of each failure, and print the command that tries it again."""
+    bad = sum(count for count, *_ in tally.not_held.values())
+    lines = [
+        f"{tally.format:<12} {tally.files:>7} {tally.refused:>7} {tally.files - tally.refused:>9} {len(tally.reasons):>7} "
+        f"{tally.slowest_s:>7.2f} s {tally.peak_bytes / 1e6:>8.0f} MB {bad:>9}"
+    ]
+    for name, (count, bad_file, said) in tally.not_held.items():
+        path = KEPT / f"{tally.format}-{hashlib.sha256(bad_file).hexdigest()[:12]}"
+        path.write_bytes(bad_file)
+        lines += [f"  {count} × {name}\n    {said[-600:]}"]
+        lines += [f"    python tests/faults/fuzz.py --again {tally.format} {path.relative_to(REPOSITORY)}"]
+    tqdm.write("\n".join(lines))
+    sys.stdout.flush()
 
 
 def again(workspace: Workspace, place: Path, format: str, file: Path) -> int:
@@ -105,9 +105,11 @@ def main() -> int:
         workspace = builders.publish_all(Path(place) / "workspace", "mixed")
         if options.again:
             return again(workspace, Path(place), options.again[0], Path(options.again[1]))
-        tallies = fuzz_all(workspace, Path(place), options.only, options.files, options.seed)
-        table(tallies)
-    not_held = sum(len(tally.not_held) for tally in tallies)
+        print(HEAD)
+        not_held = 0
+        for tally in fuzz_all(workspace, Path(place), options.only, options.files, options.seed):
+            report(tally)
+            not_held += len(tally.not_held)
     if not_held:
         where = KEPT.relative_to(REPOSITORY)
         print(f"error: {where}: keeps a file for each of {not_held} failures; try them again as shown", file=sys.stderr)
