@@ -1,4 +1,4 @@
-"""Faults 57 to 60: what can happen to a file of any format."""
+"""Faults 57 to 60: what can happen to a file of any format; and 11 in what joblib keeps an array in."""
 
 import json
 import random
@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from builders import Workspace, publish_older
-from cases import Record, try_both_ways, try_series, try_series_without_door, try_without_guard
+from cases import Record, both, try_both_ways, try_series, try_series_without_door, try_without_guard
+from forging import START
 from harness import Child, Fault, Series, Site
+from test_pickle_faults import inner_pickle
 
 from isoform.formats import FORMATS
 
@@ -67,6 +69,35 @@ SERIES = [
         for name in FILES
     ),
 ]
+
+
+def wrapper_of_another_class(site: Site) -> bytes:
+    """Return the good file with an array's wrapper that is to make a number, not an array."""
+    old, new = (b"\x8c\x07" + name for name in (b"ndarray", b"float64"))
+    assert site.good.index(old) - site.good.index(b"subclass") < 30
+    return site.good.replace(old, new, 1)
+
+
+JOBLIB = "isoform.formats.joblib_unpickling"
+ARRAYS = [
+    Fault(
+        number=11,
+        title="a wrapper of another class",
+        format="joblib",
+        make=wrapper_of_another_class,
+        reason="^holds an array of odd kind$",
+        guard=f"{JOBLIB}:refuse_odd_wrapper",
+    ),
+    Fault(
+        number=11,
+        title="a list in the place of an object array",
+        format="joblib",
+        make=inner_pickle(lambda site: START + b"]."),
+        reason="^holds a list in the place of an array of object$",
+        guard=f"{JOBLIB}:refuse_other_inner",
+    ),
+]
+test_an_odd_array_is_held, test_an_odd_array_is_not_held_without_its_guard = both(ARRAYS)
 
 
 @pytest.mark.parametrize("fault", EMPTY, ids=str)
