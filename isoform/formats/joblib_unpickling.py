@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from joblib.numpy_pickle import NumpyArrayWrapper
 
+from isoform.errors import Refused
 from isoform.formats.arrays import MAX_DIMENSIONS, refuse_beyond_unicode, require
 from isoform.formats.ledger import refuse_cut
 from isoform.formats.unpickling import Unpickler, dispatch_of
@@ -25,20 +26,14 @@ class JoblibUnpickler(Unpickler):
             self.ledger.note(array, [])
             self.stack.append(array)
 
-    def _read_array(self, wrapper: Any) -> Any:
-        shape, dtype, order = (wrapper.get(name) for name in ("shape", "dtype", "order"))
-        good = (
-            isinstance(dtype, np.dtype)
-            and isinstance(shape, tuple)
-            and order in ("C", "F")
-            and wrapper.get("subclass") is np.ndarray
-        )
-        require(good, "holds an array of odd kind")
+    def _read_array(self, wrapper: dict[str, Any]) -> Any:
+        refuse_odd_wrapper(wrapper)
+        shape, dtype, order = (wrapper[name] for name in ("shape", "dtype", "order"))
         if dtype.hasobject:
             inner = Unpickler(self.file, self.ledger, self.allow_version_skew)
             array = inner.load()
             self.skews |= inner.skews
-            require(isinstance(array, np.ndarray) and array.dtype == dtype, "holds an array of odd kind")
+            refuse_other_inner(array, dtype)
             return array
         if wrapper.get("numpy_array_alignment_bytes") is not None:
             self.file.read(self.file.read(1)[0])
@@ -53,3 +48,16 @@ class JoblibUnpickler(Unpickler):
 
 
 JoblibUnpickler.dispatch = dispatch_of(JoblibUnpickler)
+
+
+def refuse_odd_wrapper(wrapper: dict[str, Any]) -> None:
+    """Raise `Refused` for a wrapper that is not of a plain array: joblib would make one of the class that it names."""
+    good = isinstance(wrapper.get("dtype"), np.dtype) and isinstance(wrapper.get("shape"), tuple)
+    if not good or wrapper.get("order") not in ("C", "F") or wrapper.get("subclass") is not np.ndarray:
+        raise Refused("holds an array of odd kind")
+
+
+def refuse_other_inner(found: Any, dtype: np.dtype[Any]) -> None:
+    """Raise `Refused` when the pickle in the place of an array is of something else."""
+    if not (isinstance(found, np.ndarray) and found.dtype == dtype):
+        raise Refused(f"holds a {type(found).__name__} in the place of an array of {dtype}")

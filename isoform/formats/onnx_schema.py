@@ -13,7 +13,8 @@ import numpy as np
 from isoform.errors import Refused
 from isoform.formats.protobuf import Message, Span, many, one, raw, read, signed, text, varint
 
-UNUSUAL = "has an attribute that is not one plain value of a known type"
+TOO_DEEP = (RecursionError,)
+"""What Python raises for graphs in graphs in graphs."""
 
 
 class Attribute(NamedTuple):
@@ -66,46 +67,39 @@ class Floats(NamedTuple):
 def _attribute(span: Span) -> Attribute:
     """Read name, value and type, once each and in this order."""
     data, start, end = span
-    if span.size < 5 or data[start] != 0x0A or data[end - 3 : end - 1] != b"\xa0\x01":
-        raise Refused(UNUSUAL)
+    in_order = span.size >= 5 and data[start] == 0x0A and data[end - 3 : end - 1] == b"\xa0\x01"
+    refuse_unusual(in_order, "that is not a name, a value and a type, in this order")
     size, start = varint(data, start + 1, end)
-    value = Span(data, start + size, end - 3)
-    reader = READERS.get(data[end - 1])
-    if reader is None or value.size < 0:
-        raise Refused(UNUSUAL)
+    value, kind = Span(data, start + size, end - 3), data[end - 1]
+    refuse_unusual(value.size >= 0, "whose name is longer than itself")
+    refuse_unusual(kind in READERS, f"of the unknown type {kind}")
     name = text(Span(data, start, start + size))
-    return Attribute(name, data[end - 1], reader(value))
+    return Attribute(name, kind, READERS[kind](value))
 
 
 def _rest(span: Span, tag: int) -> Span:
     """Return the bytes of the one field, of wire type 2, that fills `span`."""
-    if not span.size or span.data[span.start] != tag:
-        raise Refused(UNUSUAL)
+    refuse_unusual(span.size > 0 and span.data[span.start] == tag, "whose value is not of its type")
     size, start = varint(span.data, span.start + 1, span.end)
-    if start + size != span.end:
-        raise Refused(UNUSUAL)
+    refuse_unusual(start + size == span.end, "with more or less than one value")
     return Span(span.data, start, span.end)
 
 
 def _float(span: Span) -> float:
-    return float(_floats(span, tag=0x15).decode()[0]) if span.size == 5 else _fail()
+    refuse_unusual(span.size == 5, "with more or less than one value")
+    return float(_floats(span, tag=0x15).decode()[0])
 
 
 def _int(span: Span) -> int:
-    if not span.size or span.data[span.start] != 0x18:
-        raise Refused(UNUSUAL)
+    refuse_unusual(span.size > 0 and span.data[span.start] == 0x18, "whose value is not of its type")
     value, stop = varint(span.data, span.start + 1, span.end)
-    return signed(value) if stop == span.end else _fail()
-
-
-def _fail() -> Any:
-    raise Refused(UNUSUAL)
+    refuse_unusual(stop == span.end, "with more or less than one value")
+    return signed(value)
 
 
 def _floats(span: Span, tag: int = 0x3D) -> Floats:
     fields = np.frombuffer(span.view(), np.uint8)
-    if len(fields) % 5 or (fields[::5] != tag).any():
-        raise Refused(UNUSUAL)
+    refuse_unusual(len(fields) % 5 == 0 and bool((fields[::5] == tag).all()), "that holds something else than its floats")
     return Floats(fields)
 
 
@@ -117,10 +111,10 @@ def _ints(span: Span, tag: int = 0x40) -> Ints:
     low = fields < 0x80
     inside = np.bitwise_xor.accumulate(low.view(np.uint8)).view(bool)  # from a tag to before the last byte of its varint
     high = ~low
-    if inside[-1] or (low & inside & (fields != tag)).any() or (high > inside).any():
-        raise Refused(UNUSUAL)
-    if (high[2:] & high[:-2]).any() and re.search(b"[\x80-\xff]{10}", span.view()):
-        raise Refused(UNUSUAL)
+    in_turn = not (inside[-1] or (low & inside & (fields != tag)).any() or (high > inside).any())
+    refuse_unusual(in_turn, "that holds something else than its integers")
+    is_long = (high[2:] & high[:-2]).any() and re.search(b"[\x80-\xff]{10}", span.view())
+    refuse_unusual(not is_long, "that holds an integer of more than 10 bytes")
     return Ints(fields)
 
 
@@ -134,14 +128,11 @@ def _sizes(span: Span, tag: int = 0x4A) -> np.ndarray:
         if not tags[0] and (sizes < 0x80).all() and (tags + 2 + sizes == following).all():
             return sizes
     found, at = [], span.start
-    while at < span.end:
-        if span.data[at] != tag:
-            raise Refused(UNUSUAL)
+    while at < span.end and span.data[at] == tag:
         size, start = varint(span.data, at + 1, span.end)
         at = start + size
-        if at > span.end:
-            raise Refused(UNUSUAL)
         found.append(size)
+    refuse_unusual(at == span.end, "that holds something else than its texts")
     return np.array(found, dtype=np.int64)
 
 
@@ -218,5 +209,11 @@ def parse(data: bytes) -> Message:
     """Return the model in `data` by names of fields; raises `Refused` for what is not ONNX as Isoform writes it."""
     try:
         return read(Span(data, 0, len(data)), MODEL, "ModelProto")
-    except RecursionError:
+    except TOO_DEEP:
         raise Refused("nests graphs in graphs in graphs") from None
+
+
+def refuse_unusual(good: bool, what: str) -> None:
+    """Raise `Refused` for an attribute that onnxruntime may read as another than is read here."""
+    if not good:
+        raise Refused(f"has an attribute {what}")

@@ -44,7 +44,7 @@ def read(data: bytes, config: Config, allow_version_skew: bool, unpickler: type[
     refuse_rest(rest)
     for version in sorted(reader.skews):
         log.warning("warning: it holds estimators of scikit-learn %s, and %s is installed", version, sklearn.__version__)
-    refuse_other_model(found, config)
+    refuse_other_model(found)
     refuse_other_columns(found, config)
     refuse_mute(found, config)
     return found
@@ -81,7 +81,7 @@ def refuse_rest(rest: bytes) -> None:
         raise Refused(f"holds {len(rest)} bytes after its end")
 
 
-def refuse_other_model(found: object, config: Config) -> None:
+def refuse_other_model(found: object) -> None:
     """Raise `Refused` for something else than a Pipeline of named steps."""
     if type(found) is not Pipeline:
         raise Refused(f"holds a {type(found).__name__}, not a Pipeline")

@@ -14,6 +14,8 @@ from isoform.errors import Refused
 VARINT, BYTES = 0, 2
 """Wire types. The files that Isoform writes have no others, except for the numbers in an attribute."""
 MAX_VARINT_BYTES = 10
+NOT_UTF8 = (UnicodeDecodeError,)
+"""What Python raises for a name that is no text."""
 MAX_REPEATS = 50_000
 """How often a field may repeat in a message: nodes of a graph, inputs of a node."""
 
@@ -57,7 +59,7 @@ def text(span: Span) -> str:
     """Read a string."""
     try:
         return span.data[span.start : span.end].decode()
-    except UnicodeDecodeError:
+    except NOT_UTF8:
         raise Refused("is not ONNX: a name in it is no UTF-8") from None
 
 
@@ -97,20 +99,26 @@ def read(span: Span, schema: Schema, kind: str) -> Message:
 
 def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
     """Return the unsigned integer at `at` and where it ends; raises `Refused` when it is cut or too long."""
-    value = shift = 0
-    for position in range(at, min(at + MAX_VARINT_BYTES, end)):
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position + 1
-        shift += 7
-    raise Refused("is not ONNX: it ends, or a number in it does not")
+    last, limit = at, min(at + MAX_VARINT_BYTES, end)
+    while last < limit and data[last] >= 0x80:
+        last += 1
+    refuse_endless(last, limit)
+    value = 0
+    for position in range(last, at - 1, -1):
+        value = value << 7 | data[position] & 0x7F
+    return value, last + 1
 
 
 def signed(value: int) -> int:
     """Return the int64 that a varint stands for."""
     value &= (1 << 64) - 1
     return value - (1 << 64) if value >> 63 else value
+
+
+def refuse_endless(last: int, limit: int) -> None:
+    """Raise `Refused` for a number whose last byte is not before the end of what holds it, or not among the first ten."""
+    if last >= limit:
+        raise Refused("is not ONNX: it ends, or a number in it does not")
 
 
 def refuse_unknown_field(kind: str, tag: int) -> None:

@@ -67,6 +67,8 @@ def try_series(series: Series, child: Child, site: Site, record: Record) -> None
             assert finite(outcome), f"(b, file {number}): {outcome.stdout}"
         else:
             expect(f"b, file {number}", problems(outcome, series.reason))
+            named = series.path or re.escape(site.path.name)
+            assert re.search(named, outcome.path), f"(b, file {number}): it named {outcome.path!r}, not {named!r}"
         said["b"][general(outcome)] += 1
     for way, reasons in said.items():
         text = f"{reasons.total()} files: " + ", ".join(f"{count} × {reason}" for reason, count in reasons.most_common())

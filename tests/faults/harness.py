@@ -72,6 +72,8 @@ class Series:
     """Yields the bad files from the good ones."""
     reason: str
     """Regular expression that each reason given in way (b) must match."""
+    path: str = ""
+    """Regular expression that what is named in way (b) must match; when empty, it is the file itself."""
     may_answer: bool = False
     """Valid content, only different: finite answers will do in way (b)."""
 
@@ -158,8 +160,16 @@ class Outcome:
     @property
     def reason(self) -> str:
         """REASON of the line `error: PATH: REASON; ACTION`, the whole of stderr when there is no such line."""
+        return self._part("reason")
+
+    @property
+    def path(self) -> str:
+        """PATH of that line."""
+        return self._part("path")
+
+    def _part(self, name: str) -> str:
         found = re.fullmatch(r"error: (?P<path>.+?): (?P<reason>.+); (?P<action>.+)\n", self.stderr)
-        return found["reason"] if found else self.stderr
+        return found[name] if found else self.stderr
 
 
 class Child:

@@ -1,4 +1,4 @@
-"""Faults 57 to 60: what can happen to a file of any format."""
+"""Faults 57 to 60: what can happen to a file of any format; and 11 in what joblib keeps an array in."""
 
 import json
 import random
@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from builders import Workspace, publish_older
-from cases import Record, try_both_ways, try_series, try_series_without_door, try_without_guard
+from cases import Record, both, try_both_ways, try_series, try_series_without_door, try_without_guard
+from forging import START
 from harness import Child, Fault, Series, Site
+from test_pickle_faults import inner_pickle
 
 from isoform.formats import FORMATS
 
@@ -21,7 +23,7 @@ EMPTY = [
 ]
 CUT_ZIP = "^does not begin and end as a zip of torch.save$"
 CUT_REASON = dict.fromkeys(("config", "golden"), r"^is not JSON \(") | {
-    "onnx": r"^is cut: |^has no |^ends |^its ",
+    "onnx": r"^is cut: a field of a ModelProto ends \d+ bytes beyond it$",
     "safetensors": r"^says that its header has \d+ bytes, and \d+ follow|^is cut|^its tensors",
     "state_dict": CUT_ZIP,
     "checkpoint": CUT_ZIP,
@@ -30,6 +32,9 @@ CUT_REASON = dict.fromkeys(("config", "golden"), r"^is not JSON \(") | {
     "pickle": "^is cut off",
 }
 """What a file that was cut is refused with."""
+FLIPPED_NAMES = {"config": r"/config\.json$|/model\.safetensors$|^network '", "golden": r"/golden\.json$|/model\.\w+$"}
+OLDER_NAMES = {"config": r"/model\.safetensors$", "golden": r"/model\.onnx$"}
+"""Document → what is named when another stands in its place: a good model that is not the one it describes."""
 
 
 def cuts(site: Site) -> Iterator[bytes]:
@@ -51,8 +56,48 @@ def flips(site: Site) -> Iterator[bytes]:
 
 SERIES = [
     *(Series(number=58, title="cut at every 1/64th", format=name, make=cuts, reason=CUT_REASON[name]) for name in FILES),
-    *(Series(number=59, title="seeded bit flips", format=name, make=flips, reason="", may_answer=True) for name in FILES),
+    *(
+        Series(
+            number=59,
+            title="seeded bit flips",
+            format=name,
+            make=flips,
+            reason="",
+            path=FLIPPED_NAMES.get(name, ""),
+            may_answer=True,
+        )
+        for name in FILES
+    ),
 ]
+
+
+def wrapper_of_another_class(site: Site) -> bytes:
+    """Return the good file with an array's wrapper that is to make a number, not an array."""
+    old, new = (b"\x8c\x07" + name for name in (b"ndarray", b"float64"))
+    assert site.good.index(old) - site.good.index(b"subclass") < 30
+    return site.good.replace(old, new, 1)
+
+
+JOBLIB = "isoform.formats.joblib_unpickling"
+ARRAYS = [
+    Fault(
+        number=11,
+        title="a wrapper of another class",
+        format="joblib",
+        make=wrapper_of_another_class,
+        reason="^holds an array of odd kind$",
+        guard=f"{JOBLIB}:refuse_odd_wrapper",
+    ),
+    Fault(
+        number=11,
+        title="a list in the place of an object array",
+        format="joblib",
+        make=inner_pickle(lambda site: START + b"]."),
+        reason="^holds a list in the place of an array of object$",
+        guard=f"{JOBLIB}:refuse_other_inner",
+    ),
+]
+test_an_odd_array_is_held, test_an_odd_array_is_not_held_without_its_guard = both(ARRAYS)
 
 
 @pytest.mark.parametrize("fault", EMPTY, ids=str)
@@ -111,7 +156,15 @@ def test_an_older_valid_version_is_refused_by_its_hash_and_vouched_for_is_refuse
     title = "an older valid version swapped in"
     site = make_site(name)
     try_series(
-        Series(number=60, title=title, format=name, make=lambda site: [older(site)], reason="", may_answer=True),
+        Series(
+            number=60,
+            title=title,
+            format=name,
+            make=lambda site: [older(site)],
+            reason="",
+            path=OLDER_NAMES.get(name, ""),
+            may_answer=True,
+        ),
         child,
         site,
         record,

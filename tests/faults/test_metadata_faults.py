@@ -1,4 +1,4 @@
-"""Fault 61: metadata.json missing, not JSON, or wrong in what it says; and the same of config.json and golden.json."""
+"""Fault 61: metadata.json missing, not JSON, or wrong in what it says; the same of config.json and golden.json, and 57."""
 
 import json
 from collections.abc import Callable
@@ -241,9 +241,9 @@ def test_a_bad_metadata_json_is_not_refused_for_that_without_its_guard(
     assert list(problems(outcome, damage.reason, damage.path)), f"it is held without {damage.guard}"
 
 
-def document(title: str, format: str, make: Callable[[Site], bytes], reason: str, guard: str) -> Fault:
+def document(title: str, format: str, make: Callable[[Site], bytes], reason: str, guard: str, number: int = 61) -> Fault:
     """Return a fault of config.json or golden.json."""
-    return Fault(number=61, title=title, format=format, make=make, reason=reason, guard=guard)
+    return Fault(number=number, title=title, format=format, make=make, reason=reason, guard=guard)
 
 
 NETWORK = f"{METADATA}:refuse_other_network"
@@ -256,6 +256,7 @@ DOCUMENT_FAULTS = [
     fault
     for name, key in (("config", b'"model_name"'), ("golden", b'"tolerance"'))
     for fault in (
+        document("empty", name, lambda site: b"", r"^is not JSON \(Expecting value", NOT_JSON, number=57),
         document("not JSON", name, lambda site: b"pickle", r"^is not JSON \(Expecting", NOT_JSON),
         document("a key twice", name, instead(key, key + b": 1, " + key), "twice in one object", DUPLICATE),
         document("deep nesting", name, lambda site: b"[" * 100_000, "^is nested too deeply", TOO_DEEP),

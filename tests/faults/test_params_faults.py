@@ -57,11 +57,13 @@ def laughs(root: Path) -> bytes:
 
 DEEP = 5000
 
+NUMERIC = "\n  - ".join(["numeric:", *builders.NUMERIC])
+
 # fmt: off
 VALUES = [
     ("wrong type: text", "seed: 7", "seed: '7'", r"^seed is '7': Input should be a valid integer", ("Params", "seed")),
     ("wrong type: boolean", "threads: 1", "threads: true", r"^threads is True: Input should be a valid integer", ("Params", "threads")),
-    ("wrong type: list", "numeric:", "numeric: 5\n  unused:", r"^data\.numeric is 5: Input should be a valid list", ("Data", "numeric")),
+    ("wrong type: a number for a list", NUMERIC, "numeric: 5", r"^data\.numeric is 5: Input should be a valid list", ("Data", "numeric")),
     ("NaN", "learning_rate: 0.01", "learning_rate: .nan", r"\.training\.learning_rate is nan: .*finite number", ("Training", "learning_rate")),
     ("infinity", "weight_decay: 0.01", "weight_decay: .inf", r"\.weight_decay is inf: .*finite number", ("Training", "weight_decay")),
     ("NaN of an estimator", "C: 1.0", "C: .nan", r"^models\.sklearn\.logistic\.hyperparameters\.C\.float is nan: .*finite", ("SklearnModel", "hyperparameters")),

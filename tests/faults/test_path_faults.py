@@ -119,9 +119,6 @@ def proposes(*arguments: str) -> Arrange:
 
 def written(title: str, name: str) -> Iterator[Row]:
     """Yield the name in each place of params.yaml and metadata.json."""
-
-    lone = "^holds NUL or a lone surrogate$"
-    said, told = (lone, TEXT) if title == "NUL" else (r"^names the (model|version|file) '", METADATA + "refuse_bad_names")
     a_name, a_version = (
         r"^models\.sklearn\..*: a model's name is of a-z",
         r"^models\.torch\.network\.version is .*: a version is three",
@@ -138,12 +135,15 @@ def written(title: str, name: str) -> Iterator[Row]:
     if title != "shell":  # a file may be called so
         change = parameter(lambda content: content["data"].update(source=name))
         yield 62, f"source {title}", "params.yaml", change, r"^data\.source is .*: a table lies", PARAMS + "refuse_bad_source"
-    for place, change in {
-        "model's name": recorded(lambda content: content.update(model_name=name)),
-        "version": recorded(lambda content: content.update(version=name)),
-        "file": recorded(lambda content: content["files"]["safetensors"].update(path=name)),
-    }.items():
-        yield 62, f"{place} {title}", "metadata.json", change, said, told
+    for place, word, change in (
+        ("model's name", "model", recorded(lambda content: content.update(model_name=name))),
+        ("version", "version", recorded(lambda content: content.update(version=name))),
+        ("file", "file", recorded(lambda content: content["files"]["safetensors"].update(path=name))),
+    ):
+        if title == "NUL":
+            yield 62, f"{place} {title}", "metadata.json", change, "^holds NUL or a lone surrogate$", TEXT
+        else:
+            yield 62, f"{place} {title}", "metadata.json", change, f"^names the {word} '", METADATA + "refuse_bad_names"
 
 
 def given(title: str, name: str) -> Iterator[Row]:

@@ -81,7 +81,10 @@ def long_texts(*, plain: bool) -> bytes:
 
 
 def with_extension() -> bytes:
-    """Return a file whose schema names an extension type of Arrow that was once unpickled on sight (CVE-2023-47248)."""
+    """Return a file whose schema names an extension type of Arrow that was once unpickled on sight (CVE-2023-47248).
+
+    Today's Arrow takes no notice of it, so the column is refused as one of text; what the test adds is that nothing was run.
+    """
     payload = b"cos\nsystem\n(S'rm canary'\ntR."
     marked = pa.field(
         "n0", pa.int64(), metadata={"ARROW:extension:name": "arrow.py_extension_type", "ARROW:extension:metadata": payload}
@@ -124,7 +127,7 @@ FILES: list[tuple[str, str, Make, str, str]] = [
     ("bomb of numbers", "parquet", many_numbers, r"^expands to \d{11} bytes, the limit is 8589934592$", PARQUET + "refuse_bomb"),
     ("bomb of long texts", "parquet", lambda: long_texts(plain=True), r"^column 'c0' expands to 100000000000 bytes, the limit is ", PARQUET + "refuse_text_bomb"),
     ("bomb of long texts, named a dictionary", "parquet", lambda: long_texts(plain=False), r"^column 'c0' expands to 100000000000 bytes, the limit is ", PARQUET + "refuse_text_bomb"),
-    ("pickle in an extension type", "parquet", with_extension, r"^row 0: 'n0' is 'not a number', of type ", PARQUET + "refuse_no_numbers"),
+    ("wrong dtype: text for a number, with a pickle in its schema", "parquet", with_extension, r"^row 0: 'n0' is 'not a number', of type string$", PARQUET + "refuse_no_numbers"),
     ("not Parquet", "parquet", lambda: b"PAR1 and no more PAR1", "^is not Parquet of numbers and text ", ""),
     ("another kind of file", "txt", lambda: b"", r"^has the suffix '\.txt'$", TABLES + "refuse_other_kind"),
 ]  # fmt: skip

@@ -247,4 +247,4 @@ def test_inspect_reads_the_header_as_strictly(fault: Fault, child: Child, make_s
     site = make_site(fault.format)
     site.replace(fault.make(site))
     outcome = child.attempt(site.root, ["inspect", str(site.path)])
-    assert not list(problems(outcome, "is not safetensors", site.path.name))
+    assert not list(problems(outcome, fault.reason, site.path.name))
