@@ -10,6 +10,7 @@ import json
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,11 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from isoform.errors import BadInput, CheckFailed, Refused, first_line
+from isoform.staleness import refuse_cut_lock
 
 PATIENCE_S = 30
-"""How long a remote may be silent; libraries of remotes wait up to half an hour."""
+"""How long a remote may be silent; libraries of remotes wait up to half an hour. Counts in a main thread with SIGALRM alone."""
 MISSING = "is missing"
-EXTRAS = "pip install 'dvc[s3]', 'dvc[ssh]' or what the remote needs"
+WORKSPACE = "the workspace"
+RECORD = "restore dvc.lock from Git, or run 'dvc repro' and commit it"
+OTHER_COMMIT = "its objects cannot be asked for: name, or tag, a commit at which every stage has run"
+READ = "'isoform remote check --deep' reads it and says what is wrong, the object or the record"
+WHOLE = "its content is right, so leave it: the record is wrong, restore the dvc.lock or .dvc file that names it"
+EXTRAS = "pip install -c requirements-dev.lock 'dvc[s3]', 'dvc[ssh]' or what the remote needs"
 BATCH = 200
 CHUNK_BYTES = 1 << 20
 MAX_LIST_BYTES = 256 << 20
@@ -58,15 +65,17 @@ def check(
     """Yield a report for each remote that the DVC repository around `root` keeps its objects in.
 
     Objects are those that the workspace names, or `revision`; with `all_tags` the workspace's and every tag's. Each must be there
-    and have the recorded size; with `deep` it is read and its MD5 compared as well. Raises `BadInput` when there is no such
-    repository, revision or remote, or the remote does not answer.
+    and have the recorded size; with `deep` it is read and its MD5 compared as well. What dvc.lock does not record comes first, in
+    a report of its own. Raises `BadInput` when there is no such repository, revision or remote, or the remote does not answer.
     """
     with _told_by_dvc(root):
         from dvc.repo import Repo
 
         repo = Repo(Repo.find_root(str(root)))
-        named = _named_objects(repo, remote, revision, all_tags)
-    if not named:
+        named, bad = _named_objects(repo, remote, revision, all_tags)
+    if bad:
+        yield Report("dvc.lock", len(bad), bad)
+    elif not named:
         raise BadInput(revision or "dvc.lock", "names no object of a remote", "run 'dvc repro', and commit dvc.lock")
     for (name, hash_name), objects in named.items():
         with _told_by_dvc(name or "the default remote"):
@@ -74,11 +83,10 @@ def check(
         yield _check_remote(odb, objects, deep)
 
 
-def refuse_unrecorded(where: str, recorded: object) -> None:
-    """Refuse a revision whose dvc.lock ends early: what it does not name would go unasked for."""
+def refuse_unrecorded(recorded: object) -> None:
+    """Refuse an output that dvc.lock does not name: it would go unasked for."""
     if not recorded:
-        action = "restore dvc.lock from Git, or run 'dvc repro' and commit it"
-        raise CheckFailed(where, "has no hash in dvc.lock, which is cut, or its stage has never run", action)
+        raise Refused("has no hash in dvc.lock, which is cut, or its stage has never run")
 
 
 def refuse_absent_remote(url: str, present: bool) -> None:
@@ -119,29 +127,47 @@ def refuse_other_content(oid: str, md5: str) -> None:
 
 def _named_objects(
     repo: Any, remote: str | None, revision: str | None, all_tags: bool
-) -> dict[tuple[str | None, str], list[Named]]:
-    """Return the objects by (remote, name of the hash); a remote of None is the default one."""
+) -> tuple[dict[tuple[str | None, str], list[Named]], list[CheckFailed]]:
+    """Return the objects by (remote, name of the hash), a remote of None is the default one; and what is not recorded."""
     named: dict[tuple[str | None, str, str], Named] = {}
+    bad: list[CheckFailed] = []
     for names in repo.brancher(revs=[revision] if revision else None, all_tags=all_tags, workspace=not revision):
+        place = WORKSPACE if names in ("", "workspace") else names
+        action = RECORD if place == WORKSPACE else OTHER_COMMIT
+        try:
+            _refuse_cut_lock_at(repo)
+        except BadInput as cut:
+            bad.append(CheckFailed(f"dvc.lock of {place}", cut.reason, cut.action if place == WORKSPACE else action))
+            continue  # sizes in it may be wrong
         for out in repo.index.outs:
             # As 'dvc push' picks them; an import from another DVC repository lies in that one's remote.
             elsewhere = out.stage.is_repo_import or not out.can_push or (remote and out.remote and remote != out.remote)
             if elsewhere or not out.use_cache:
                 continue
-            where = f"{_path(out)} of {names.replace('workspace', 'the workspace') or 'the workspace'}"
-            refuse_unrecorded(where, out.hash_info)
+            where = f"{_path(out)} of {place}"
+            try:
+                refuse_unrecorded(out.hash_info)
+            except Refused as refusal:
+                bad.append(CheckFailed(where, str(refusal), action))
+                continue
             oid = _valid(out.hash_info.value, where)
             key = (remote or out.remote, out.hash_info.name, oid)
             named.setdefault(key, Named(oid, out.meta.size)).names.append(where)
     grouped: dict[tuple[str | None, str], list[Named]] = {}
     for (name, hash_name, _), item in named.items():
         grouped.setdefault((name, hash_name), []).append(item)
-    return grouped
+    return grouped, bad
+
+
+def _refuse_cut_lock_at(repo: Any) -> None:
+    """Raise `BadInput` when the dvc.lock at the root of the revision that `repo` is switched to is cut."""
+    path = repo.fs.join(repo.root_dir, "dvc.lock")
+    if repo.fs.exists(path):
+        with repo.fs.open(path, "rb") as file:
+            refuse_cut_lock(Path(path), file.read())
 
 
 def _check_remote(odb: Any, objects: list[Named], deep: bool) -> Report:
-    from tqdm import tqdm
-
     report = Report(odb.fs.unstrip_protocol(odb.path))
     refuse_absent_remote(report.url, _ask(odb, lambda: odb.fs.exists(odb.path)))
     files = {item.oid: item for item in objects if not item.oid.endswith(".dir")}
@@ -151,32 +177,50 @@ def _check_remote(odb: Any, objects: list[Named], deep: bool) -> Report:
             item = files.setdefault(oid, Named(oid, None))
             item.names += [f"{name} in {owner}" for owner in folder.names]
             item.folders.append(_url(odb, folder.oid))
-    sizes = _look_up(odb, list(files.values()), report)
-    for folder, listed in folders:
-        if listed and not deep and all(oid in sizes for oid, _ in listed):
-            with _noted(odb, folder, report, "'isoform remote check --deep' says which file is another"):
-                refuse_other_sum(folder.size, sum(sizes[oid] for oid, _ in listed))
     report.objects = len(files) + len(folders)
+    sizes = _look_up(odb, list(files.values()), report)
     if deep:
-        with tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, desc="reading", leave=False, disable=None) as progress:
-            for oid in sizes:
-                with _noted(odb, files[oid], report):
-                    refuse_other_content(oid, _md5(odb, oid, progress.update))
+        sizes = _compare_contents(odb, files, sizes, report)
+    # A size that differs does not tell which of the two is wrong: only an object that was read may be told to delete.
+    action = WHOLE if deep else READ
+    for oid, size in sizes.items():
+        with _noted(odb, files[oid], report, action):
+            refuse_other_size(files[oid].size, size)
+    for folder, listed in folders:
+        if listed and all(oid in sizes for oid, _ in listed):
+            with _noted(odb, folder, report, action):
+                refuse_other_sum(folder.size, sum(sizes[oid] for oid, _ in listed))
     return report
 
 
+def _compare_contents(odb: Any, files: dict[str, Named], sizes: dict[str, int], report: Report) -> dict[str, int]:
+    """Read each object that is there; return the sizes of those with the right content, and note the others."""
+    from tqdm import tqdm
+
+    whole = {}
+    with tqdm(total=sum(sizes.values()), unit="B", unit_scale=True, desc="reading", leave=False, disable=None) as progress:
+        for oid, size in sizes.items():
+            with _noted(odb, files[oid], report):
+                refuse_other_content(oid, _md5(odb, oid, progress.update))
+                whole[oid] = size
+    return whole
+
+
 def _look_up(odb: Any, files: list[Named], report: Report) -> dict[str, int]:
-    """Return the size of each object that is there, and note those that are not, or have another size than recorded."""
+    """Return the size of each object that is there, and note those that are not."""
+    from fsspec.callbacks import Callback  # type: ignore[import-untyped]
+
     sizes = {}
     for start in range(0, len(files), BATCH):
         batch = files[start : start + BATCH]
-        entries = _ask(odb, lambda some=batch: odb.fs.info([odb.oid_to_path(item.oid) for item in some], return_exceptions=True))  # type: ignore[misc]
+        paths = [odb.oid_to_path(item.oid) for item in batch]
+        with _answering(odb) as heard:
+            entries = odb.fs.info(paths, callback=Callback(hooks={"each": heard}), return_exceptions=True)
         for item, entry in zip(batch, entries, strict=True):
             with _noted(odb, item, report):
                 refuse_missing(entry)
                 if isinstance(entry, Exception):
                     raise _unreadable(odb, entry) from entry
-                refuse_other_size(item.size, entry["size"])
                 sizes[item.oid] = entry["size"]
     return sizes
 
@@ -222,10 +266,17 @@ def _noted(odb: Any, item: Named, report: Report, action: str = "") -> Iterator[
 
 
 def _ask(odb: Any, request: Callable[[], Any]) -> Any:
-    """Return what the remote answers; raises `BadInput` when it refuses us, fails or is silent."""
+    """Return what the remote answers to one request."""
+    with _answering(odb):
+        return request()
+
+
+@contextmanager
+def _answering(odb: Any) -> Iterator[Callable[..., None]]:
+    """Raise `BadInput` when the remote refuses us, fails or is silent; give what to call at each of several answers."""
     try:
-        with _patience():
-            return request()
+        with _patience() as heard:
+            yield heard
     except Exception as error:  # each protocol's library has exceptions of its own
         raise _unreadable(odb, error) from error
 
@@ -239,21 +290,30 @@ def _unreadable(odb: Any, error: Exception) -> BadInput:
 
 
 @contextmanager
-def _patience() -> Iterator[None]:
-    """Raise `TimeoutError` in a block that takes longer than a remote may be silent."""
+def _patience() -> Iterator[Callable[..., None]]:
+    """Raise `TimeoutError` in a block that hears nothing for longer than a remote may be silent."""
+    until = time.monotonic() + PATIENCE_S
 
-    def give_up(*_: object) -> None:
-        raise TimeoutError(f"no answer within {PATIENCE_S} s")
+    def heard(*_: object, **__: object) -> None:
+        nonlocal until
+        until = time.monotonic() + PATIENCE_S
+
+    def ring(*_: object) -> None:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"no answer within {PATIENCE_S} s")
+        # Here and not in `heard`, which other threads call: one that came late would leave an alarm that nobody handles.
+        signal.setitimer(signal.ITIMER_REAL, left)
 
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
-        yield
+        yield heard
         return
-    before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(PATIENCE_S)
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
     try:
-        yield
+        yield heard
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 

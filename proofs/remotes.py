@@ -1,7 +1,8 @@
 """Damage three real remotes (a folder, S3, SSH) in every way that faults 74 to 79 name, and print which command notices.
 
 The trials are the tests of tests/faults/test_remote_faults.py, each remote asked for everything; rclone and sshd are started on
-this machine, on loopback. Exits 1 when a damage is noticed by no command, or by others than docs/remotes.md says.
+this machine, on loopback. A command notices when it fails and says what is wrong, not when it just fails. Exits 1 when a damage
+is noticed by others than the table of docs/remotes.md says.
 
 Run     python -m proofs.remotes
 """
@@ -16,7 +17,8 @@ from isoform import errors
 from isoform.errors import CheckFailed
 from proofs.workspace import ROOT
 
-COMMANDS = ("check", "check --deep", "pull", "pull, verify = true", "isoform verify")
+COMMANDS = CHECK, DEEP, PULL, PULL_VERIFY, VERIFY = ("check", "check --deep", "pull", "pull, verify = true", "isoform verify")
+"""What asks after a damage, as the table of docs/remotes.md heads its columns; `isoform verify` follows a plain pull."""
 TESTS = "tests/faults/test_remote_faults.py"
 
 
@@ -61,7 +63,7 @@ def main() -> int:
     status = pytest.main(["--rootdir", str(ROOT), "-q", "--show-capture=no", str(ROOT / TESTS)], plugins=[notes])
     print(*table(notes), sep="\n")
     if status:
-        raise CheckFailed(TESTS, "a trial went otherwise than docs/remotes.md says", "see above")
+        raise CheckFailed(TESTS, "a trial went otherwise than docs/remotes.md and the tests say", "see above")
     print(f"{len(notes.caught)} damages, each noticed")
     return 0
 

@@ -2,12 +2,13 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,22 @@ import remotes
 import servers
 from builders import REPOSITORY, Workspace
 from cases import Record
-from harness import Outcome, damage, problems
+from harness import Outcome, damage, problems, snapshot
 from remotes import FOLDER, MODEL, PARTS, VERSION, Site, cut, done, flipped, gone, run, run_cold, shortened
 from servers import KINDS, Remote
 
-CHECK, DEEP, PULL, PULL_VERIFY, VERIFY = COMMANDS = ("check", "check --deep", "pull", "pull, verify = true", "isoform verify")
+from proofs.remotes import CHECK, COMMANDS, DEEP, PULL, PULL_VERIFY, VERIFY
+
+MISSING = "is missing"
 LIST = r"is a folder's list of files, cut or altered: its md5 is \w{32} "
 CONTENT = r"has other content: its md5 is \w{32} "
+SIZE = r"holds \d+ bytes, \d+ are recorded "
+NO_FILE = "no such file"
+NO_OBJECT = r"failed to transfer '\w{32}' - .*(No such file|NoSuchKey)"
+NO_LIST = r"object \w{32}\.dir is corrupted"
 GUARD = "isoform.remotes:"
+OF_DVC = ("clone/.dvc/tmp", "clone/.dvc/tmp/btime")
+"""What the first command makes that opens a clone with the library of dvc."""
 AGAIN = {"AWS_MAX_ATTEMPTS": "1"}
 """As few attempts as the library of S3 can be told: what is dead here stays dead."""
 
@@ -35,50 +44,69 @@ class Damage:
     title: str
     path: str
     change: Callable[[bytes], bytes | None]
-    reason: str
     guard: str
-    caught: tuple[str, ...]
-    """Of the commands, those that fail. `isoform verify` runs after a plain pull."""
+    caught: dict[str, str]
+    """Command that fails -> what it says (regular expression). `isoform verify` runs after a plain pull."""
     names: str = ""
     """File or folder whose object the line names, when it is not `path`."""
     arguments: tuple[str, ...] = field(default=())
 
+    @property
+    def reason(self) -> str:
+        """What `isoform remote check` says, called with the arguments."""
+        return self.caught[" ".join((CHECK, *self.arguments))]
+
     def __str__(self) -> str:
-        return f"{self.number}-{self.title.replace(' ', '_')}"
+        return f"{self.number}-{re.sub('[^a-z]+', '_', self.title)}"
+
+
+def no_checkout(path: str) -> str:
+    """Return what dvc says of a path that it does not put into the workspace."""
+    return f"Checkout failed for following targets:\n{re.escape(path)}\n"
 
 
 FILE = f"{FOLDER}/1.csv"
-DEEPLY = {"reason": CONTENT, "guard": GUARD + "refuse_other_content", "arguments": ("--deep",)}
 DAMAGES = [
     Damage(
-        number=74, title="object missing", path=MODEL, change=gone, reason="is missing", guard=GUARD + "refuse_missing",
-        caught=COMMANDS,
+        number=74, title="an object is missing", path=MODEL, change=gone, guard=GUARD + "refuse_missing",
+        caught={CHECK: MISSING, DEEP: MISSING, PULL: no_checkout(MODEL), PULL_VERIFY: no_checkout(MODEL), VERIFY: NO_FILE},
     ),
     Damage(
-        number=74, title="object of a file in a folder missing", path=FILE, change=gone, reason="is missing",
-        guard=GUARD + "refuse_missing", caught=COMMANDS,
+        number=74, title="a file in a folder is missing", path=FILE, change=gone, guard=GUARD + "refuse_missing",
+        caught={CHECK: MISSING, DEEP: MISSING, PULL: NO_OBJECT, PULL_VERIFY: NO_OBJECT, VERIFY: NO_FILE},
     ),
     Damage(
-        number=74, title="list of a folder missing", path=FOLDER, change=gone, reason="is missing",
-        guard=GUARD + "refuse_missing", caught=(CHECK, DEEP, PULL, PULL_VERIFY),
-    ),
-    Damage(number=75, title="object altered", path=MODEL, change=flipped, caught=(DEEP, PULL_VERIFY, VERIFY), **DEEPLY),  # type: ignore[arg-type]
-    Damage(number=75, title="file in a folder altered", path=FILE, change=flipped, caught=(DEEP, PULL_VERIFY), **DEEPLY),  # type: ignore[arg-type]
-    Damage(
-        number=75, title="object cut", path=MODEL, change=cut, reason=r"holds \d+ bytes, \d+ are recorded",
-        guard=GUARD + "refuse_other_size", caught=(CHECK, DEEP, PULL_VERIFY, VERIFY),
+        number=74, title="a folder's list is missing", path=FOLDER, change=gone, guard=GUARD + "refuse_missing",
+        caught={CHECK: MISSING, DEEP: MISSING, PULL: no_checkout(FOLDER), PULL_VERIFY: no_checkout(FOLDER)},
     ),
     Damage(
-        number=75, title="file in a folder cut", path=FILE, change=cut, reason=r"lists files that hold \d+ bytes in all, \d+ are",
-        guard=GUARD + "refuse_other_sum", caught=(CHECK, DEEP, PULL_VERIFY), names=FOLDER,
+        number=75, title="an object is altered, same size", path=MODEL, change=flipped, arguments=("--deep",),
+        guard=GUARD + "refuse_other_content",
+        caught={DEEP: CONTENT, PULL_VERIFY: no_checkout(MODEL), VERIFY: r"sha256 is \w{12}…, metadata\.json says "},
     ),
     Damage(
-        number=77, title="list of a folder cut", path=FOLDER, change=cut, reason=LIST, guard=GUARD + "refuse_altered_list",
-        caught=COMMANDS,
+        number=75, title="an object is cut", path=MODEL, change=cut, guard=GUARD + "refuse_other_size",
+        caught={
+            CHECK: SIZE, DEEP: CONTENT, PULL_VERIFY: no_checkout(MODEL), VERIFY: r"holds \d+ bytes, metadata\.json says \d+",
+        },
     ),
     Damage(
-        number=77, title="list of a folder without one file", path=PARTS, change=shortened, reason=LIST,
-        guard=GUARD + "refuse_altered_list", caught=(CHECK, DEEP),
+        number=75, title="a file in a folder is altered", path=FILE, change=flipped, arguments=("--deep",),
+        guard=GUARD + "refuse_other_content", caught={DEEP: CONTENT, PULL_VERIFY: no_checkout(FOLDER)},
+    ),
+    Damage(
+        number=75, title="a file in a folder is cut", path=FILE, change=cut, guard=GUARD + "refuse_other_sum", names=FOLDER,
+        caught={
+            CHECK: r"lists files that hold \d+ bytes in all, \d+ are recorded ", DEEP: CONTENT, PULL_VERIFY: no_checkout(FOLDER),
+        },
+    ),
+    Damage(
+        number=77, title="a folder's list is cut", path=FOLDER, change=cut, guard=GUARD + "refuse_altered_list",
+        caught={CHECK: LIST, DEEP: LIST, PULL: NO_LIST, PULL_VERIFY: NO_LIST, VERIFY: NO_FILE},
+    ),
+    Damage(
+        number=77, title="a folder's list lacks a line, valid JSON", path=PARTS, change=shortened,
+        guard=GUARD + "refuse_altered_list", caught={CHECK: LIST, DEEP: LIST},
     ),
 ]  # fmt: skip
 
@@ -129,7 +157,28 @@ def site(request: pytest.FixtureRequest, pushed: Callable[[str], Site], tmp_path
 
 
 def check(site: Site, *arguments: str, without: str = "") -> Outcome:
-    return run(site.clone, "isoform", "remote", "check", *arguments, without=without, **AGAIN)
+    """Ask the remote, and note what that changes in the clone or in the remote: nothing may."""
+    before = _states(site)
+    outcome = run(site.clone, "isoform", "remote", "check", *arguments, without=without, **AGAIN)
+    after = _states(site)
+    return replace(outcome, changed=sorted(name for name in before.keys() | after if before.get(name) != after.get(name)))
+
+
+def _states(site: Site) -> dict[str, str]:
+    places = {"clone": site.clone, "remote": site.remote.store}
+    found = {f"{place}/{name}": state for place, root in places.items() for name, state in snapshot(root).items()}
+    return {name: state for name, state in found.items() if name not in OF_DVC}
+
+
+def otherwise(command: str, outcome: Outcome, said: str | None) -> Iterator[str]:
+    """Yield in what an outcome is another than to fail and say this and nothing else; where that is None, to succeed."""
+    if said is None:
+        yield from [outcome.stderr] if outcome.status else damage(outcome)
+    elif command not in (PULL, PULL_VERIFY):
+        for line in outcome.stderr.splitlines(keepends=True) or [""]:
+            yield from problems(replace(outcome, stderr=line), said)
+    elif outcome.status <= 0 or outcome.timed_out or "Traceback" in outcome.stderr or not re.search(said, outcome.stderr):
+        yield f"exit status {outcome.status}, not {said!r} but {outcome.stderr[-2000:]!r}"
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=str)
@@ -160,9 +209,30 @@ def test_of_the_commands_these_notice(
         remotes.configure(site.clone, site.remote, verify=verify)
         outcomes[pull] = run(site.clone, "dvc", "pull")
     outcomes[VERIFY] = run(site.clone, "isoform", "verify", str(VERSION))
-    caught = tuple(name for name in COMMANDS if outcomes[name].status)
-    record_property("remote", (kind, damage.number, damage.title, caught))
-    assert caught == damage.caught, {name: outcome.stderr for name, outcome in outcomes.items()}
+    found = {name: list(otherwise(name, outcomes[name], damage.caught.get(name))) for name in COMMANDS}
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+    record_property("remote", (kind, damage.number, damage.title, tuple(damage.caught)))
+
+
+def test_the_documentation_says_the_same_of_each_damage() -> None:
+    lines = (REPOSITORY / "docs" / "remotes.md").read_text().splitlines()
+    rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
+    (head,) = [number for number, row in enumerate(rows) if row[0] == "damage in the remote"]
+    assert rows[head][1:] == list(COMMANDS)
+    table = {row[0]: row[1:] for row in rows[head + 2 :]}
+    assert list(table) == [f"{each.number} {each.title}" for each in DAMAGES]
+    for each, cells in zip(DAMAGES, table.values(), strict=True):
+        assert all(cell == "–" or cell.startswith("yes") for cell in cells)
+        assert {name for name, cell in zip(COMMANDS, cells, strict=True) if cell != "–"} == set(each.caught), each.title
+
+
+@pytest.mark.parametrize(
+    "stderr",
+    ["", "Traceback (most recent call last):\n", "error: s3://bucket: cannot be reached (OSError: x); try again\n"],
+)
+def test_a_command_that_just_fails_has_not_noticed(stderr: str) -> None:
+    for command in COMMANDS:
+        assert list(otherwise(command, Outcome(1, "", stderr, [], [], False, 0, 0.0), MISSING))
 
 
 def test_76_a_corrupt_object_in_the_cache_is_trusted_by_dvc_and_not_by_isoform_verify(site: Site, record: Record) -> None:

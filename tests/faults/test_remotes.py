@@ -3,9 +3,12 @@
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,9 +16,13 @@ import remotes
 import servers
 import yaml
 from builders import REPOSITORY, Workspace
-from harness import Outcome, problems
+from dvc_data.hashfile.db import HashFileDB
+from dvc_objects.fs.memory import MemoryFileSystem
+from harness import Outcome, damage, problems, snapshot
 from remotes import FOLDER, MODEL, PARTS, Site, cut, done, flipped, gone, run, shortened
 
+from isoform import remotes as remotes_module
+from isoform.errors import BadInput
 from proofs.remotes import Notes, table
 
 
@@ -40,8 +47,8 @@ def site(pushed: Site, tmp_path: Path) -> Site:
     return Site(remote, source, source)
 
 
-def check(site: Site, *arguments: str) -> Outcome:
-    return run(site.source, "isoform", "remote", "check", *arguments)
+def check(site: Site, *arguments: str, without: str = "") -> Outcome:
+    return run(site.source, "isoform", "remote", "check", *arguments, without=without)
 
 
 def test_a_remote_that_holds_everything_passes_and_is_told_in_one_line(site: Site) -> None:
@@ -144,16 +151,133 @@ def no_repository(folder: Path) -> None:
     shutil.rmtree(folder / ".dvc")
 
 
-def cut_lock(folder: Path) -> None:
-    (folder / "dvc.lock").write_bytes(cut((folder / "dvc.lock").read_bytes()))
+def ends_at(lock: Path, end: bytes) -> None:
+    """Cut a dvc.lock behind the last `end`."""
+    content = lock.read_bytes()
+    lock.write_bytes(content[: content.rindex(end) + len(end)])
+
+
+def commit(folder: Path, tag: str) -> None:
+    remotes.git(folder, "add", "--all")
+    remotes.git(folder, "commit", "--quiet", "--message", tag)
+    remotes.git(folder, "tag", tag)
+
+
+def alone(line: str) -> Outcome:
+    """Return the outcome of a command that only said this line."""
+    return Outcome(1, "", line, [], [], False, 0, 0.0)
+
+
+def test_a_size_that_was_cut_at_the_end_of_dvc_lock_is_told_and_nothing_is_to_be_deleted(site: Site) -> None:
+    lock = site.source / "dvc.lock"
+    lock.write_bytes(lock.read_bytes()[:-2])  # the last digit, and the line's end
+    outcome = check(site)
+    assert list(problems(outcome, "ends in the middle of an entry", "dvc.lock of the workspace")) == []
+    assert outcome.status == 1
+    assert "delete" not in outcome.stderr
+    unguarded = check(site, without="isoform.staleness:refuse_cut_lock")
+    assert list(problems(unguarded, "ends in the middle of an entry"))
+    assert "delete" not in unguarded.stderr, "a size that differs does not say that the object is the wrong one"
+
+
+def test_a_dvc_lock_that_was_cut_in_a_commit_does_not_hide_what_other_tags_lack(site: Site) -> None:
+    lock = site.source / "dvc.lock"
+    whole = lock.read_bytes()
+    lock.write_bytes(whole[:-2])
+    commit(site.source, "cut")
+    lock.write_bytes(whole)
+    site.damage("count", gone)
+    for arguments, count in ((("--all-tags",), 2), (("--rev", "cut"), 1)):
+        outcome = check(site, *arguments)
+        assert outcome.status == 1
+        first, *others = outcome.stderr.splitlines(keepends=True)
+        assert list(problems(alone(first), "ends in the middle of an entry", "dvc.lock of cut")) == []
+        assert "mend" not in first
+        assert "Git" not in first
+        assert [*map(str.rstrip, others)] == [line for line in outcome.stderr.splitlines() if "is missing" in line]
+        assert len(others) == count - 1
+
+
+def test_a_stage_that_a_tag_has_never_run_does_not_hide_what_is_missing(site: Site) -> None:
+    pipeline, whole = site.source / "dvc.yaml", (site.source / "dvc.yaml").read_bytes()
+    pipeline.write_bytes(whole + b"  later:\n    cmd: touch later\n    outs: [later]\n")
+    commit(site.source, "unfinished")
+    pipeline.write_bytes(whole)
+    site.damage("count", gone)
+    outcome = check(site, "--all-tags")
+    assert outcome.status == 1
+    unrecorded, missing = outcome.stderr.splitlines(keepends=True)
+    reason = "has no hash in dvc.lock, which is cut, or its stage has never run"
+    assert list(problems(alone(unrecorded), reason, "later of unfinished")) == []
+    assert "Git" not in unrecorded, "nothing restores what a commit has not"
+    assert list(problems(alone(missing), "is missing")) == []
+    assert outcome.stdout.startswith("dvc.lock: 1 objects, ")
 
 
 def test_a_dvc_lock_that_ends_early_does_not_pass_for_a_shorter_one(site: Site) -> None:
-    cut_lock(site.source)
-    outcome = check(site)
+    lock = site.source / "dvc.lock"
+    ends_at(lock, b"    outs:\n")
+    with lock.open("a") as file:  # between two entries: what is there reads well
+        file.write("    - path: count\n      hash: md5\n      md5: 0123456789abcdef0123456789abcdef\n      size: 9\n")
     reason = "has no hash in dvc.lock, which is cut, or its stage has never run"
-    assert list(problems(outcome, reason, "parts of the workspace")) == []
-    assert list(problems(run(site.source, "isoform", "remote", "check", without="isoform.remotes:refuse_unrecorded"), reason))
+    first = alone(check(site).stderr.splitlines(keepends=True)[0])
+    assert list(problems(first, reason, "parts of the workspace")) == []
+    unguarded = check(site, without="isoform.remotes:refuse_unrecorded")
+    assert list(problems(unguarded, reason))
+
+
+@pytest.mark.parametrize("path", [MODEL, FOLDER, PARTS])
+def test_a_size_that_is_recorded_wrongly_is_told_apart_from_an_object_that_is_cut(site: Site, path: str) -> None:
+    record = site.source / ("dvc.lock" if path == PARTS else f"{path}.dvc")
+    record.write_text(re.sub(r"size: (\d+)(?!.*size:)", r"size: 1\1", record.read_text(), flags=re.DOTALL))
+    before = site.object(path).read_bytes()
+    outcome = check(site)
+    assert list(problems(outcome, r"bytes( in all)?, \d+ are recorded")) == []
+    assert outcome.stderr.endswith("; 'isoform remote check --deep' reads it and says what is wrong, the object or the record\n")
+    outcome = check(site, "--deep")
+    assert list(problems(outcome, r"bytes( in all)?, \d+ are recorded", "/".join(site.object(path).parts[-2:]))) == []
+    assert "; its content is right, so leave it: the record is wrong" in outcome.stderr
+    assert site.object(path).read_bytes() == before
+
+
+@pytest.mark.parametrize("arguments", [(), ("--deep",), ("--rev", "HEAD"), ("--all-tags", "--deep")])
+@pytest.mark.parametrize("change", [None, cut])
+def test_the_check_writes_nothing(site: Site, arguments: tuple[str, ...], change: Callable[[bytes], bytes | None] | None) -> None:
+    if change:
+        site.damage(MODEL, change)
+    before = snapshot(site.source), snapshot(site.remote.store)
+    outcome = check(site, *arguments)
+    assert list(damage(outcome)) == []
+    assert (snapshot(site.source), snapshot(site.remote.store)) == before
+
+
+def slow(answers_s: float, count: int) -> tuple[remotes_module.Report, dict[str, int]]:
+    """Look up as many objects in a remote that gives one answer at a time."""
+    store = MemoryFileSystem(global_store=False)
+    store.jobs = 1
+    odb = HashFileDB(store, "/store", hash_name="md5")
+    named = [remotes_module.Named(f"{number:032x}", 1) for number in range(count)]
+    for item in named:
+        store.pipe(odb.oid_to_path(item.oid), b"1")
+    info = store.fs.info
+    store.fs.info = lambda *arguments, **options: time.sleep(answers_s) or info(*arguments, **options)
+    report = remotes_module.Report("memory://store")
+    return report, remotes_module._look_up(odb, named, report)
+
+
+def test_a_slow_remote_is_not_called_silent_as_long_as_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remotes_module, "PATIENCE_S", 0.5)
+    report, sizes = slow(0.2, 5)
+    assert (report.bad, len(sizes)) == ([], 5)
+    with pytest.raises(BadInput, match=r"no answer within 0\.5 s"):
+        slow(0.8, 1)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_beside_the_main_thread_a_check_asks_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remotes_module, "PATIENCE_S", 0.1)
+    with ThreadPoolExecutor() as pool:
+        assert len(pool.submit(slow, 0.2, 2).result()[1]) == 2
 
 
 def foreign_hash(folder: Path) -> None:
@@ -177,7 +301,11 @@ def foreign_protocol(folder: Path) -> None:
         (no_lock, (), "dvc.lock: names no object of a remote; run 'dvc repro', and commit dvc.lock"),
         (no_repository, (), "cannot be checked .you are not inside of a DVC repository"),
         (foreign_hash, (), "is recorded with the hash '../../../../etc/x', which is no MD5"),
-        (foreign_protocol, (), "the default remote: gs is supported, but requires 'dvc-gs' to be installed; pip install 'dvc"),
+        (
+            foreign_protocol,
+            (),
+            "the default remote: gs is supported, but requires 'dvc-gs' to be installed; pip install -c ",
+        ),
         (lambda _: None, ("--rev", "nope"), "cannot be checked .unknown Git revision 'nope'"),
         (lambda _: None, ("--remote", "nope"), "nope: cannot be checked .*remote 'nope' doesn't exist"),
     ],
@@ -199,7 +327,7 @@ def test_without_dvc_one_line_says_what_to_install(tmp_path: Path) -> None:
     )
     assert (found.returncode, found.stderr) == (
         2,
-        "error: dvc: is not installed; pip install 'dvc[s3]', 'dvc[ssh]' or what the remote needs\n",
+        "error: dvc: is not installed; pip install -c requirements-dev.lock 'dvc[s3]', 'dvc[ssh]' or what the remote needs\n",
     )
 
 
