@@ -21,7 +21,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     set_params(folder, workspace.SAMPLE)
     traces = folder.parent / "traces"
     traces.mkdir()
-    run(folder, "dvc", "repro", PYTHONPATH=str(workspace.ROOT / "tests/tracing"), ISOFORM_TRACE=str(traces))
+    tracing = {"PYTHONPATH": str(workspace.ROOT / "tests/tracing"), "ISOFORM_TRACE": str(traces)}
+    run(folder, "dvc", "repro", PYTHONDONTWRITEBYTECODE="1", **tracing)  # bytecode is written by Python, not by a stage
     commit(folder, "Build the sample")
     return folder
 

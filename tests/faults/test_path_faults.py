@@ -249,7 +249,7 @@ def outside(root: Path, *command: str) -> Outcome:
         done = subprocess.run(
             command,
             cwd=root,
-            env=copies.environment(PYTHONPATH=str(copies.ROOT)),
+            env=copies.environment(PYTHONPATH=str(copies.ROOT), PYTHONDONTWRITEBYTECODE="1"),
             capture_output=True,
             text=True,
             timeout=60,
