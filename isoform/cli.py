@@ -65,7 +65,7 @@ def verify(options: argparse.Namespace) -> int:
         raise BadInput("models", "holds no published version", "name a folder, or run 'dvc repro'")
     bad = 0
     for folder in folders:
-        print(folder)
+        print(errors.printable(str(folder)))
         findings = check(
             folder,
             trust_pickle=options.trust_pickle,

@@ -119,6 +119,15 @@ def refuse_altered_list(oid: str, md5: str) -> None:
         raise Refused(f"is a folder's list of files, cut or altered: its md5 is {md5}")
 
 
+def refuse_no_list(entries: object) -> None:
+    """Refuse what a folder's hash names and is no list of files: its md5 says only that it is the one recorded."""
+    is_list = isinstance(entries, list) and all(
+        isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in ("md5", "relpath")) for entry in entries
+    )
+    if not is_list:
+        raise Refused("is recorded as a folder's list of files, and is none")
+
+
 def refuse_other_content(oid: str, md5: str) -> None:
     """Refuse an object whose content is not the one it is named after."""
     if oid != md5:
@@ -231,8 +240,17 @@ def _list_files(odb: Any, folder: Named, report: Report) -> list[tuple[str, str]
         refuse_missing(_ask(odb, lambda: odb.fs.info(odb.oid_to_path(folder.oid), return_exceptions=True)))
         content = _read(odb, folder.oid)
         refuse_altered_list(folder.oid, hashlib.md5(content, usedforsecurity=False).hexdigest())
-        return [(_valid(entry["md5"], folder.names[0]), entry["relpath"]) for entry in json.loads(content)]
+        return [(_valid(entry["md5"], folder.names[0]), entry["relpath"]) for entry in _entries(content)]
     return []
+
+
+def _entries(content: bytes) -> list[dict[str, str]]:
+    try:
+        entries = json.loads(content)
+    except (ValueError, RecursionError):
+        entries = None
+    refuse_no_list(entries)
+    return list(entries)
 
 
 def _read(odb: Any, oid: str) -> bytes:

@@ -54,7 +54,9 @@ def first_difference(found: Any, expected: Any, at: str) -> str:
         return f"{at} is a {type(found).__name__}, not a {type(expected).__name__}"
     if isinstance(expected, nn.Module):
         have, need = ({name: value for name, value in vars(module).items() if name != "training"} for module in (found, expected))
-        return first_difference(have, need, at)
+        # A Sequential calls its parts in their order, whatever their names.
+        orders = [list(module._modules) for module in (found, expected)] if have.keys() == need.keys() else [[], []]
+        return first_difference(have, need, at) or (f"{at} has its parts in another order" if orders[0] != orders[1] else "")
     if isinstance(expected, torch.Tensor):
         kinds = [(tensor.dtype, tuple(tensor.shape), tensor.requires_grad) for tensor in (found, expected)]
         return "" if kinds[0] == kinds[1] else f"{at} is {kinds[0]}, not {kinds[1]}"

@@ -19,7 +19,7 @@ MAX_LETTERS = 10_000
 """Of one key or value."""
 MAX_DIGITS = 300
 """Of an integer."""
-INTEGER = "tag:yaml.org,2002:int"
+INTEGER, TEXT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:str"
 
 
 def read(path: Path) -> Any:
@@ -35,7 +35,7 @@ def parse(data: bytes) -> Any:
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise Refused(f"{line}is not the YAML expected ({error.problem or error.context})") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # PyYAML lets through what Python makes no letter or version of
         raise Refused(f"is not the YAML expected ({first_line(error)})") from None
 
 
@@ -76,6 +76,12 @@ def refuse_long(node: yaml.Node | None, at: str) -> None:
         raise Refused(f"{at[:80]}: has {len(node.value)} letters, the limit is {limit}")
 
 
+def refuse_other_key(node: yaml.Node, at: str) -> None:
+    """Raise `Refused` for a key that is read as something else than text: `1` and `01` would be one."""
+    if isinstance(node, yaml.ScalarNode) and node.tag != TEXT:
+        raise Refused(f"{at}: the key '{node.value[:80]}' is no text; write it in quotes")
+
+
 def refuse_duplicate_key(keys: list[str], at: str) -> None:
     """Raise `Refused` when a key stands twice: the last would silently win."""
     if len(set(keys)) < len(keys):
@@ -103,6 +109,8 @@ class _Loader(yaml.SafeLoader):
         node = super().compose_node(parent, index)
         refuse_long(node, at)
         if isinstance(node, yaml.MappingNode):
+            for key, _ in node.value:
+                refuse_other_key(key, at)
             refuse_duplicate_key([key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)], at)
         self.path.pop()
         return node

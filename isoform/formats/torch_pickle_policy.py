@@ -13,6 +13,8 @@ from isoform.errors import Refused
 MAX_BYTES = 4 << 20
 """Some 20,000 tensors; a byte may become a list of 60 and take a microsecond."""
 MAX_DIMENSIONS = 16
+MAX_KEY = 1 << 31
+"""An optimizer numbers its parameters."""
 STORAGES = {
     "torch DoubleStorage": 8,
     "torch FloatStorage": 4,
@@ -95,10 +97,12 @@ def refuse_other_memo(place: int, memo: list[Any]) -> None:
 
 
 def refuse_other_keys(keys: list[Any]) -> None:
-    """Refuse keys that are no text or number: hashing nested tuples can overflow the stack, or never end."""
+    """Refuse keys that are no text or small number: nested tuples, or large numbers of one hash, take for ever to hash."""
     for key in keys:
         if type(key) not in (str, int):
             raise Refused(f"its data.pkl has a {type(key).__name__} as a key")
+        if type(key) is int and not 0 <= key < MAX_KEY:
+            raise Refused(f"its data.pkl has a number beyond {MAX_KEY} as a key")
 
 
 def refuse_other_target(target: Any, kind: type) -> None:

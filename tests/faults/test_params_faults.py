@@ -77,6 +77,7 @@ VALUES = [
 PLAIN = [
     ("duplicate key", "seed: 7", "seed: 7\nseed: 8", r"^the file: duplicate key 'seed'$", "refuse_duplicate_key"),
     ("duplicate key, nested", "hidden: 8", "hidden: 8\n          hidden: 9", r"^models\.torch\.network\.hyperparameters\.network: duplicate key 'hidden'$", "refuse_duplicate_key"),
+    ("keys of one value", "C: 1.0", "C: {1: a, 01: b}", r"^models\.sklearn\.logistic\.hyperparameters\.C: the key '1' is no text", "refuse_other_key"),
     ("tag !!python", "seed: 7", "seed: !!python/object/apply:os.system ['touch CANARY']", r"^seed: has the tag tag:yaml\.org,2002:python/object/apply:os\.system", "refuse_tag"),
     ("tag !!python of a key", "seed: 7", "!!python/name:os.system seed: 7", r"^the file: has the tag tag:yaml\.org,2002:python/name:os\.system", "refuse_tag"),
     ("tag of another type", "seed: 7", "seed: !!str 7", r"^seed: has the tag tag:yaml\.org,2002:str", "refuse_tag"),
@@ -100,6 +101,9 @@ UNREADABLE = [
     ("not closed", b"seed: [7\n", r"^line 2: is not the YAML expected \(expected ',' or '\]'"),
     ("two documents", b"seed: 7\n---\nseed: 8\n", r"^line 2: is not the YAML expected \(but found another document\)$"),
     ("NUL", b"seed: 7\0\n", r"^is not the YAML expected \(unacceptable character #x0000"),
+    ("no letter", b'seed: "\\U00110000"\n', r"^is not the YAML expected \(chr\(\) arg not in range"),
+    ("no letter at all", b'seed: "\\UFFFFFFFF"\n', r"^is not the YAML expected \("),
+    ("an endless version", b"%YAML 1." + b"1" * 5000 + b"\n---\nseed: 7\n", r"^is not the YAML expected \("),
     ("a list as a key", b"? [1]\n: 2\n", r"^line 1: is not the YAML expected \(found unhashable key\)$"),
 ]
 # fmt: on

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from harness import Outcome, damage, problems, snapshot
 from remotes import FOLDER, MODEL, PARTS, Site, cut, done, flipped, gone, run, shortened
 
 from isoform import remotes as remotes_module
-from isoform.errors import BadInput
+from isoform.errors import BadInput, Refused
 from proofs.remotes import Notes, table
 
 
@@ -340,6 +341,15 @@ def test_a_folders_list_is_what_dvc_says_it_is(site: Site) -> None:
         {"md5": site.oid(f"{PARTS}/a"), "relpath": "a"},
         {"md5": site.oid(f"{PARTS}/b"), "relpath": "b"},
     ]
+
+
+@pytest.mark.parametrize("content", [b"no JSON", b"[1]", b'[{"md5": "a"}]', b"{}", b"[" * 100_000], ids=range(5))
+def test_what_is_no_list_of_files_is_refused(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Refused, match="is recorded as a folder's list of files, and is none"):
+        remotes_module._entries(content)
+    monkeypatch.setattr("isoform.remotes.refuse_no_list", lambda entries: None)
+    with nullcontext() if content == b"{}" else pytest.raises((TypeError, KeyError)):  # an object is a folder of nothing
+        assert [entry["relpath"] for entry in remotes_module._entries(content)] == []
 
 
 def test_the_table_says_which_command_noticed() -> None:

@@ -119,6 +119,7 @@ ANY: list[Made] = [
         "a tuple as a key",
         PICKLE + "refuse_other_keys",
     ),
+    (30, "keys of one hash", files.with_pickle(files.keys_of_one_hash(9)), "a number beyond", PICKLE + "refuse_other_keys"),
     (30, "a key that never ends", files.with_pickle(files.wide_key(64)), "a tuple as a key", PICKLE + "refuse_other_keys"),
     (
         30,
@@ -315,6 +316,7 @@ FULL_MODEL: list[Made] = [
             ("a forward of its own", lambda module: vars(module).update(forward=torch.nn.ReLU), "has 'forward' in only"),
             ("another layer", lambda module: module.net.__setitem__(1, torch.nn.Dropout(0.3)), "is a Dropout, not a ReLU"),
             ("another attribute", lambda module: vars(module.net[2]).update(p=0.5), r"\.p is 0\.5, not 0\.3"),
+            ("another order", lambda module: module.net._modules.update({"1": module.net._modules.pop("1")}), "another order"),
             ("another shape", lambda module: vars(module.net[3]).update(bias=torch.zeros(3)), "has 'bias' in only"),
         )
     ),

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import struct
+import sys
 import tarfile
 import warnings
 import zipfile
@@ -250,6 +251,12 @@ def a_pickle(*values: bytes) -> bytes:
 def deep_key(depth: int) -> bytes:
     """Return a pickle of a dict whose key is a tuple in a tuple in a tuple: hashing it goes down the stack."""
     return b"\x80\x02})" + b"\x85" * depth + b"Ns."
+
+
+def keys_of_one_hash(count: int) -> bytes:
+    """Return a pickle of a dict whose keys are multiples of the modulus that Python takes of a number to hash it."""
+    keys = [i * sys.hash_info.modulus for i in range(1, count + 1)]
+    return b"\x80\x02}(" + b"".join(b"\x8a\x09" + key.to_bytes(9, "little") + b"N" for key in keys) + b"u."
 
 
 def wide_key(depth: int) -> bytes:
