@@ -80,6 +80,7 @@ class Unpickler(pickle._Unpickler):
 
     def _made(self, by: Global, made: Any, parts: list[Any]) -> None:
         self.ledger.note(made, parts)
+        self.ledger.kinds.pop(id(made), None)  # an empty array does not hold the class that it was asked for by
         if by.table is CLASSES or by.key in checks.RAW_STATES:
             self.ledger.unfilled[id(made)] = by.key
         self.stack.append(made)
@@ -91,6 +92,8 @@ class Unpickler(pickle._Unpickler):
         refuse_late(made, self.ledger.shared)
         refuse_refill(made, key)
         checks.refuse_state(key, made, state)
+        if key not in checks.RAW_STATES:
+            checks.refuse_misplaced(state, self.ledger.kinds_of)
         if type(made).__module__.startswith("sklearn.") and isinstance(made, BaseEstimator):
             self._settle_version(state)
         self.ledger.note(made, [state])

@@ -9,11 +9,13 @@ from forging import WRITERS, Forged, fault, forged, good, with_estimator, with_f
 from harness import Site
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, VotingClassifier
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import LabelEncoder, OrdinalEncoder, PolynomialFeatures
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils import Bunch
 
 NATIVE, CHECKS, POLICY = (f"isoform.formats.{name}" for name in ("native", "checks", "policy"))
 
@@ -52,6 +54,12 @@ def many_outputs(found: Any) -> None:
     tree = found.estimators_[0]
     width, classes, _ = tree.tree_.__reduce__()[1]
     tree.tree_ = forged(tree.tree_, lambda state: None, width, classes, 1 << 24)
+
+
+def bare(found: Any) -> None:
+    """Have a tree asked that is in no estimator, which would check the row."""
+    widen(Bunch(estimators_=[None, *found[-1].estimators_]))
+    found[-1].estimators_, found[-1].stack_method_ = [found[-1].estimators_[0].tree_], ["predict"]
 
 
 def narrow(found: Any) -> None:
@@ -126,6 +134,7 @@ def shift_columns(found: Any) -> None:
 
 LINKS, FEATURES = f"{NATIVE}:refuse_tree_links", f"{NATIVE}:refuse_tree_features"
 BOOSTING = GradientBoostingClassifier(n_estimators=3, random_state=0)
+STACK = StackingClassifier([("tree", DecisionTreeClassifier(max_depth=3))], cv=2)
 HISTOGRAM = HistGradientBoostingClassifier(max_iter=3, random_state=0)
 FORESTS = [
     *fault(21, "a node outside the tree", with_nodes(left_child=(0, 1 << 40)), "with a node outside the tree", LINKS),
@@ -211,6 +220,29 @@ FORESTS = [
         with_forest(lambda forest: setattr(forest, "_validate_X_predict", np.float32)),
         "sets the attribute _validate_X_predict of a RandomForestClassifier",
         f"{CHECKS}:refuse_shadow",
+    ),
+    *fault(
+        21,
+        "a tree in the place of an estimator",
+        with_estimator(STACK, bare),
+        "holds a Tree as estimators_, where none belongs",
+        f"{CHECKS}:refuse_misplaced",
+    ),
+    *fault(
+        21,
+        "a model that is fitted when it answers",
+        with_estimator(STACK, lambda found: setattr(found[-1], "stack_method_", ["fit"])),
+        "asks an estimator by the method 'fit'",
+        f"{CHECKS}:refuse_method_names",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "a folder of pickles",
+        with_estimator(LogisticRegression(), lambda found: setattr(found, "memory", "cache")),
+        "keeps its steps in a folder",
+        f"{CHECKS}:refuse_cache",
+        "pickle",
     ),
     *fault(
         21,
