@@ -108,8 +108,8 @@ RANDOM = {"random_state", "_random_state", "_rng", "_feature_subsample_rng"}
 PLACES: dict[str, set[str]] = {
     "BaseEstimator": {
         "steps", "transformers", "transformers_", "remainder", "estimator", "estimator_", "estimators", "estimators_",
-        "named_estimators_", "final_estimator", "final_estimator_", "init", "init_", "calibrators", "_bin_mapper", "_preprocessor",
-        "_label_binarizer", "label_binarizer_", "_label_encoder", "le_", "owner",
+        "named_estimators_", "final_estimator", "final_estimator_", "init", "init_", "calibrators", "_bin_mapper",
+        "_preprocessor", "_label_binarizer", "label_binarizer_", "_label_encoder", "le_", "owner",
     },
     "Bunch": {"named_estimators_"},
     "_CalibratedClassifier": {"calibrated_classifiers_"},
@@ -175,9 +175,10 @@ def refuse_state(key: str, made: Any, state: Any) -> None:
 
 
 def refuse_shadow(made: Any, state: dict[str, Any]) -> None:
-    """Raise `Refused` for an attribute that would stand before a method of its class: the checks in the methods must run."""
-    for name in state:
-        if hasattr(getattr(type(made), name, None), "__get__") or name in vars(object):
+    """Raise `Refused` for an attribute that would stand before one of its class: what methods do and constants say must hold."""
+    arguments = made._get_param_names() if isinstance(made, BaseEstimator) else ()
+    for name in state.keys() - arguments:
+        if any(name in vars(kind) for kind in type(made).__mro__):
             raise Refused(f"sets the attribute {name[:80]} of a {type(made).__name__}, which belongs to its class")
 
 

@@ -45,6 +45,7 @@ class Ledger:
         self.kinds: dict[int, frozenset[type]] = {}  # of what a list, tuple, dict or array holds
         self.shared: dict[int, Any] = {}  # those that were taken from the memo
         self.unfilled: dict[int, str] = {}  # those that may still get a state, and the global that made them
+        self.hollow: set[int] = set()  # those that compiled code reads, and that have no state yet
 
     def measure(self, part: Any) -> tuple[int, int]:
         """Return how many bytes an object stands for, about, and how deep it is."""
@@ -66,6 +67,7 @@ class Ledger:
         size, depth = self.measure(whole)
         kinds = self.kinds_of(whole)
         for part in parts:
+            refuse_hollow(part, self.hollow)
             more, below = self.measure(part)
             size, depth = size + more, max(depth, below + 1)
             kinds |= self.kinds_of(part)
@@ -93,6 +95,12 @@ def refuse_depth(depth: int) -> None:
     """Raise `Refused` for objects within objects, deeper than the stack of whoever walks or frees them."""
     if depth > MAX_DEPTH:
         raise Refused(f"nests objects more than {MAX_DEPTH} deep")
+
+
+def refuse_hollow(part: Any, hollow: set[int]) -> None:
+    """Raise `Refused` for the use of an object without its state: compiled code would follow pointers that are none."""
+    if id(part) in hollow:
+        raise Refused(f"holds a {type(part).__name__} that never gets a state")
 
 
 def refuse_late(made: Any, shared: dict[int, Any]) -> None:

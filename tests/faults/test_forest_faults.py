@@ -7,17 +7,19 @@ import numpy as np
 from cases import both
 from forging import WRITERS, Forged, fault, forged, good, with_estimator, with_forest, with_nodes, with_tree
 from harness import Site
+from sklearn._loss.link import IdentityLink
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KDTree, KNeighborsClassifier
+from sklearn.neighbors._kd_tree import newObj
 from sklearn.preprocessing import LabelEncoder, OrdinalEncoder, PolynomialFeatures
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import Bunch
 
-NATIVE, CHECKS, POLICY = (f"isoform.formats.{name}" for name in ("native", "checks", "policy"))
+NATIVE, CHECKS, LEDGER, POLICY = (f"isoform.formats.{name}" for name in ("native", "checks", "ledger", "policy"))
 
 
 def widen(found: Any) -> None:
@@ -43,10 +45,25 @@ def multiply(found: Any) -> None:
     found.steps.insert(1, ("products", products))
 
 
+def overstate(found: Any) -> None:
+    """Leave a column of products unfilled, and weigh it by nothing: a NaN or an infinity there would be in the answer."""
+    products = PolynomialFeatures(1, include_bias=False).fit(np.zeros((3, found[-1].n_features_in_)))
+    products._n_out_full = products.n_output_features_ = products.n_output_features_ + 1
+    found.steps.insert(1, ("products", products))
+    found[-1].n_features_in_, found[-1].coef_ = products._n_out_full, np.pad(found[-1].coef_, ((0, 0), (0, 1)))
+
+
 def tabulate(found: Any) -> None:
     """Give a linear model three thousand classes, each with an intercept in a row of its own."""
     found[-1].coef_ = np.zeros((3000, found[-1].coef_.shape[1]))
     found[-1].intercept_ = np.zeros((3000, 1))
+
+
+def outgrow(found: Any) -> None:
+    """Let the tree of an estimator ask for a feature a billion beyond the row that the estimator lets pass."""
+    width = found[-1].n_features_in_
+    widen(Bunch(estimators_=[None, found[-1]]))
+    found[-1].n_features_in_ = width
 
 
 def many_outputs(found: Any) -> None:
@@ -93,6 +110,11 @@ def other_model(site: Site) -> bytes:
 def empty(found: Any) -> None:
     """Leave a tree as it is before it has nodes."""
     found.estimators_[0].tree_ = Forged(*found.estimators_[0].tree_.__reduce__()[:2])
+
+
+def hollow(found: Any) -> None:
+    """Leave a tree of neighbours as it is before it has points."""
+    found[-1]._tree = Forged(newObj, (KDTree,))
 
 
 def grow(state: dict[str, Any]) -> None:
@@ -144,8 +166,45 @@ FORESTS = [
     *fault(21, "a feature outside the row", with_nodes(feature=(0, 1 << 40)), "asks for a feature outside the 6", FEATURES),
     *fault(21, "a feature before the row", with_nodes(feature=(0, -(1 << 40))), "asks for a feature outside the 6", FEATURES),
     *fault(21, "more nodes than there are", with_tree(grow), "holds a tree of another size", f"{NATIVE}:refuse_tree_state"),
+    *fault(21, "a tree without nodes", with_forest(empty), "holds a Tree that never gets a state", f"{LEDGER}:refuse_hollow"),
     *fault(
-        21, "a tree without nodes", with_forest(empty), "an estimator whose tree is of other", f"{NATIVE}:refuse_decision_tree"
+        21,
+        "a tree without points",
+        with_estimator(KNeighborsClassifier(algorithm="kd_tree"), hollow),
+        "holds a KDTree that never gets a state",
+        f"{LEDGER}:refuse_hollow",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "a tree wider than its estimator",
+        with_estimator(DecisionTreeClassifier(), outgrow),
+        "an estimator whose tree is of other",
+        f"{NATIVE}:refuse_decision_tree",
+    ),
+    *fault(
+        21,
+        "boosting with more columns by its loss",
+        with_estimator(BOOSTING, lambda found: setattr(found[-1]._loss, "is_multiclass", True)),
+        "sets the attribute is_multiclass of a HalfBinomialLoss",
+        f"{CHECKS}:refuse_shadow",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "boosting with another link",
+        with_estimator(BOOSTING, lambda found: setattr(found[-1]._loss, "link", IdentityLink())),
+        "holds an ensemble with another loss",
+        f"{NATIVE}:refuse_boosting",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "products that nobody fills",
+        with_estimator(LogisticRegression(), overstate),
+        "holds polynomial features of another number of columns",
+        f"{NATIVE}:refuse_polynomial",
+        "pickle",
     ),
     *fault(21, "a forest of wider trees", with_forest(widen), "an ensemble whose trees are of other", f"{NATIVE}:refuse_forest"),
     *fault(21, "a forest of more answers", with_forest(boast), "whose trees have other", f"{NATIVE}:refuse_forest", "pickle"),
