@@ -140,6 +140,9 @@ Such an object is asked and called by scikit-learn, which takes it to be of that
 reads beyond the row. The names are those of reviewed classes, or of their bases: nothing else is ever made.
 """
 
+COUNTS = ("n_classes", "n_classes_", "n_outputs_", "n_trees_per_iteration_", "n_layers_", "n_output_features_", "_n_out_full")
+"""The attributes that say how wide a table is to be made; something of 8 bytes stands in the file for each of what they count."""
+
 METHOD_NAMES = ("stack_method", "stack_method_", "response_method", "_response_method")
 """The attributes that name a method, to be called when the model answers: `fit` of a Pipeline with a cache unpickles a file."""
 ANSWERS = {"auto", "predict", "predict_proba", "decision_function"}
@@ -188,6 +191,19 @@ def refuse_misplaced(state: dict[str, Any], kinds_of: Callable[[Any], frozenset[
         for kind in kinds_of(value):
             if not any(name in PLACES.get(base.__name__, ()) for base in kind.__mro__):
                 raise Refused(f"holds a {kind.__name__} as {name[:80]}, where none belongs")
+
+
+def refuse_counts(state: dict[str, Any], size_bytes: int) -> None:
+    """Raise `Refused` for a number of answers or columns that the file is too small for: tables are made as wide as it says."""
+    for name in COUNTS:
+        count = state.get(name)
+        if count is None:
+            continue
+        good = isinstance(count, int | np.integer) and 0 <= count <= size_bytes // 8
+        if name == "n_classes_" and "classes_" in state:
+            good = np.shape(state["classes_"]) == (count,)
+        if not good:
+            raise Refused(f"holds {str(count)[:20]} as {name}, and nothing of that number")
 
 
 def refuse_method_names(state: dict[str, Any]) -> None:

@@ -16,7 +16,8 @@ MAX_DEPTH = 100
 SPARE_BYTES = 16 << 20
 EXPANSION = 32
 """A model may be `EXPANSION` times as large as its file, and `SPARE_BYTES` more: the trees of a boosted ensemble share
-one random state, and come to 12 times."""
+one random state, and come to 12 times. That is the size of what it holds; Python's own objects, empty lists say, come on top: up
+to 80 bytes for each byte of the file that makes one."""
 
 PLAIN = (str, int, float, bytes, bytearray, slice, np.generic, np.dtype, list, tuple, np.ndarray)
 """Values without a method that a model calls, and containers, which are known by what they hold."""

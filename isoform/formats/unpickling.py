@@ -99,6 +99,7 @@ class Unpickler(pickle._Unpickler):
         checks.refuse_state(key, made, state)
         if key not in checks.RAW_STATES:
             checks.refuse_misplaced(state, self.ledger.kinds_of)
+            checks.refuse_counts(state, self.ledger.size)
         if type(made).__module__.startswith("sklearn.") and isinstance(made, BaseEstimator):
             self._settle_version(state)
         self.ledger.note(made, [state])

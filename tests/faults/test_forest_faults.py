@@ -10,16 +10,19 @@ from harness import Site
 from sklearn._loss.link import IdentityLink
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KDTree, KNeighborsClassifier
 from sklearn.neighbors._kd_tree import newObj
+from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import LabelEncoder, OrdinalEncoder, PolynomialFeatures
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import Bunch
 
-NATIVE, CHECKS, LEDGER, POLICY = (f"isoform.formats.{name}" for name in ("native", "checks", "ledger", "policy"))
+NATIVE, CHECKS, ARRAYS = (f"isoform.formats.{name}" for name in ("native", "checks", "arrays"))
+LEDGER, POLICY = (f"isoform.formats.{name}" for name in ("ledger", "policy"))
 
 
 def widen(found: Any) -> None:
@@ -64,6 +67,19 @@ def outgrow(found: Any) -> None:
     width = found[-1].n_features_in_
     widen(Bunch(estimators_=[None, found[-1]]))
     found[-1].n_features_in_ = width
+
+
+def inflate(found: Any) -> None:
+    """Give a dummy, which asks nothing of a row, answers to 200 million classes."""
+    found[-1].n_classes_ = 200_000_000
+
+
+def pass_through_nothing(found: Any) -> None:
+    """Widen a row to ten million columns of nothing, and back, between two layers."""
+    network, wide = found[-1], 10_000_000
+    network.coefs_ = [np.zeros((network.n_features_in_, 0)), np.zeros((0, wide)), np.zeros((wide, 0)), np.zeros((0, 1))]
+    network.intercepts_ = [np.zeros(0), np.zeros(1), np.zeros(0), np.zeros(1)]
+    network.n_layers_ = 5
 
 
 def many_outputs(found: Any) -> None:
@@ -167,6 +183,21 @@ FORESTS = [
     *fault(21, "a feature before the row", with_nodes(feature=(0, -(1 << 40))), "asks for a feature outside the 6", FEATURES),
     *fault(21, "more nodes than there are", with_tree(grow), "holds a tree of another size", f"{NATIVE}:refuse_tree_state"),
     *fault(21, "a tree without nodes", with_forest(empty), "holds a Tree that never gets a state", f"{LEDGER}:refuse_hollow"),
+    *fault(
+        21,
+        "answers that the file is too small for",
+        with_estimator(DummyClassifier(strategy="uniform"), inflate),
+        "holds 200000000 as n_classes_, and nothing of that number",
+        f"{CHECKS}:refuse_counts",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "layers of nothing",
+        with_estimator(MLPClassifier((2, 2), max_iter=1), pass_through_nothing),
+        "holds an array of nothing, 10000000 long",
+        f"{ARRAYS}:refuse_wide_nothing",
+    ),
     *fault(
         21,
         "a tree without points",
