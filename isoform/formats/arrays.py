@@ -16,6 +16,8 @@ from isoform.errors import Refused
 
 PLAIN = frozenset(["b1", "u1", "i4", "u4", "i8", "u8", "f4", "f8", "O8"])
 MAX_DIMENSIONS = 8
+MAX_BESIDE_NOTHING = 2**16
+"""How long an array without values may be: what is multiplied by it is as wide, and no byte of the file pays for that."""
 
 
 def structure(name: str) -> np.dtype[Any] | None:
@@ -49,9 +51,17 @@ def refuse_shape(shape: Any, dtype: Any, found: int, unit: str) -> None:
     """Raise `Refused` unless an array of this shape and dtype takes exactly the `found` bytes (or values) there are."""
     require(isinstance(dtype, np.dtype), "holds an array of no dtype")
     plain = isinstance(shape, tuple) and len(shape) <= MAX_DIMENSIONS and all(type(n) is int and n >= 0 for n in shape)
+    if plain:
+        refuse_wide_nothing(shape)
     needed = math.prod(shape) * (1 if unit == "values" else dtype.itemsize) if plain else -1
     if needed != found:
         raise Refused(f"holds an array of shape {str(shape)[:60]} with {found} {unit}")
+
+
+def refuse_wide_nothing(shape: tuple[int, ...]) -> None:
+    """Raise `Refused` for an array that is long in one direction and holds nothing."""
+    if 0 in shape and max(shape) > MAX_BESIDE_NOTHING:
+        raise Refused(f"holds an array of nothing, {max(shape)} long")
 
 
 def refuse_beyond_unicode(values: Any, dtype: np.dtype[Any]) -> None:

@@ -104,6 +104,49 @@ STATES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
 }  # fmt: skip
 """The classes whose attributes reach compiled code that believes them."""
 
+RANDOM = {"random_state", "_random_state", "_rng", "_feature_subsample_rng"}
+PLACES: dict[str, set[str]] = {
+    "BaseEstimator": {
+        "steps", "transformers", "transformers_", "remainder", "estimator", "estimator_", "estimators", "estimators_",
+        "named_estimators_", "final_estimator", "final_estimator_", "init", "init_", "calibrators", "_bin_mapper",
+        "_preprocessor", "_label_binarizer", "label_binarizer_", "_label_encoder", "le_", "owner",
+    },
+    "Bunch": {"named_estimators_"},
+    "_CalibratedClassifier": {"calibrated_classifiers_"},
+    "Kernel": {"kernel", "kernel_", "k1", "k2"},
+    "BaseLoss": {"_loss", "_base_loss"},
+    "CyLossFunction": {"closs", "_loss_function_"},
+    "CyHalfMultinomialLoss": {"closs"},
+    "BaseLink": {"link"},
+    "Interval": {"interval_y_true", "interval_y_pred"},
+    "Tree": {"tree_"},
+    "TreePredictor": {"_predictors"},
+    "KDTree": {"_tree"},
+    "BaseOptimizer": {"_optimizer"},
+    "RandomState": RANDOM,
+    "Generator": RANDOM,
+    "_BaseScorer": {"scoring", "_curve_scorer", "owner"},
+    "function": {"_score_func"},
+    "MetadataRequest": {"_metadata_request"},
+    "MethodMetadataRequest": {
+        "fit", "partial_fit", "predict", "predict_proba", "predict_log_proba", "decision_function", "score", "split", "transform",
+        "inverse_transform",
+    },
+    "type": {"dtype", "subclass"},
+}  # fmt: skip
+"""A class, or its base → the attributes that may hold objects of it, in a list, too; all other attributes hold plain values.
+
+Such an object is asked and called by scikit-learn, which takes it to be of that kind: a bare tree in the place of an estimator
+reads beyond the row. The names are those of reviewed classes, or of their bases: nothing else is ever made.
+"""
+
+COUNTS = ("n_classes", "n_classes_", "n_outputs_", "n_trees_per_iteration_", "n_layers_", "n_output_features_", "_n_out_full")
+"""The attributes that say how wide a table is to be made; something of 8 bytes stands in the file for each of what they count."""
+
+METHOD_NAMES = ("stack_method", "stack_method_", "response_method", "_response_method")
+"""The attributes that name a method, to be called when the model answers: `fit` of a Pipeline with a cache unpickles a file."""
+ANSWERS = {"auto", "predict", "predict_proba", "decision_function"}
+
 UNFITTED = {"_sklearn_version", "_metadata_request"}
 """Attributes that an estimator has before `fit`; all others that begin or end with _ come from it."""
 
@@ -126,6 +169,8 @@ def refuse_state(key: str, made: Any, state: Any) -> None:
     require(type(state) is dict and all(type(name) is str and name for name in state), f"sets an odd state of a {key}")
     refuse_shadow(made, state)
     refuse_threads(state)
+    refuse_cache(state)
+    refuse_method_names(state)
     refuse_table_of_intercepts(state)
     fitted = any(name[0] == "_" or name[-1] == "_" for name in state.keys() - UNFITTED)
     if key in STATES and (fitted or not isinstance(made, BaseEstimator)):
@@ -133,10 +178,47 @@ def refuse_state(key: str, made: Any, state: Any) -> None:
 
 
 def refuse_shadow(made: Any, state: dict[str, Any]) -> None:
-    """Raise `Refused` for an attribute that would stand before a method of its class: the checks in the methods must run."""
-    for name in state:
-        if hasattr(getattr(type(made), name, None), "__get__") or name in vars(object):
+    """Raise `Refused` for an attribute that would stand before one of its class: what methods do and constants say must hold."""
+    arguments = made._get_param_names() if isinstance(made, BaseEstimator) else ()
+    for name in state.keys() - arguments:
+        if any(name in vars(kind) for kind in type(made).__mro__):
             raise Refused(f"sets the attribute {name[:80]} of a {type(made).__name__}, which belongs to its class")
+
+
+def refuse_misplaced(state: dict[str, Any], kinds_of: Callable[[Any], frozenset[type]]) -> None:
+    """Raise `Refused` for an object in an attribute where none of its kind belongs; `kinds_of` looks into containers."""
+    for name, value in state.items():
+        for kind in kinds_of(value):
+            if not any(name in PLACES.get(base.__name__, ()) for base in kind.__mro__):
+                raise Refused(f"holds a {kind.__name__} as {name[:80]}, where none belongs")
+
+
+def refuse_counts(state: dict[str, Any], size_bytes: int) -> None:
+    """Raise `Refused` for a number of answers or columns that the file is too small for: tables are made as wide as it says."""
+    for name in COUNTS:
+        count = state.get(name)
+        if count is None:
+            continue
+        good = isinstance(count, int | np.integer) and 0 <= count <= size_bytes // 8
+        if name == "n_classes_" and "classes_" in state:
+            good = np.shape(state["classes_"]) == (count,)
+        if not good:
+            raise Refused(f"holds {str(count)[:20]} as {name}, and nothing of that number")
+
+
+def refuse_method_names(state: dict[str, Any]) -> None:
+    """Raise `Refused` for the name of a method that does something else than answer."""
+    for name in METHOD_NAMES:
+        given = state.get(name, [])
+        for method in given if isinstance(given, list | tuple) else [given]:
+            if not (isinstance(method, str) and method in ANSWERS):
+                raise Refused(f"asks an estimator by the method {str(method)[:80]!r}")
+
+
+def refuse_cache(state: dict[str, Any]) -> None:
+    """Raise `Refused` for a folder where a Pipeline would keep, and unpickle, what its steps have made."""
+    if state.get("memory") is not None:
+        raise Refused("keeps its steps in a folder")
 
 
 def refuse_table_of_intercepts(state: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from joblib.numpy_pickle import NumpyArrayWrapper
 
 from isoform.errors import Refused
-from isoform.formats.arrays import MAX_DIMENSIONS, refuse_beyond_unicode, require
+from isoform.formats.arrays import MAX_DIMENSIONS, refuse_beyond_unicode, refuse_wide_nothing, require
 from isoform.formats.ledger import refuse_cut
 from isoform.formats.unpickling import Unpickler, dispatch_of
 
@@ -39,6 +39,7 @@ class JoblibUnpickler(Unpickler):
             self.file.read(self.file.read(1)[0])
         plain = len(shape) <= MAX_DIMENSIONS and all(type(length) is int and length >= 0 for length in shape)
         require(plain, f"holds an array of shape {str(shape)[:60]}")
+        refuse_wide_nothing(shape)
         refuse_cut(math.prod(shape) * dtype.itemsize, self.file.size - self.file.tell())
         array = np.empty(shape, dtype, order)
         content = array.reshape(-1, order="A").view(np.uint8)

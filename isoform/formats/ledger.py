@@ -16,7 +16,11 @@ MAX_DEPTH = 100
 SPARE_BYTES = 16 << 20
 EXPANSION = 32
 """A model may be `EXPANSION` times as large as its file, and `SPARE_BYTES` more: the trees of a boosted ensemble share
-one random state, and come to 12 times."""
+one random state, and come to 12 times. That is the size of what it holds; Python's own objects, empty lists say, come on top: up
+to 80 bytes for each byte of the file that makes one."""
+
+PLAIN = (str, int, float, bytes, bytearray, slice, np.generic, np.dtype, list, tuple, np.ndarray)
+"""Values without a method that a model calls, and containers, which are known by what they hold."""
 
 
 class Reader(io.BytesIO):
@@ -36,11 +40,13 @@ class Ledger:
     """What is known of the objects made so far, by their `id`; it keeps them alive, so that no `id` comes twice."""
 
     def __init__(self, size_bytes: int) -> None:
-        self.limit = SPARE_BYTES + EXPANSION * size_bytes
+        self.size, self.limit = size_bytes, SPARE_BYTES + EXPANSION * size_bytes
         self.kept: list[Any] = []
         self.measures: dict[int, tuple[int, int]] = {}  # bytes, depth
+        self.kinds: dict[int, frozenset[type]] = {}  # of what a list, tuple, dict or array holds
         self.shared: dict[int, Any] = {}  # those that were taken from the memo
         self.unfilled: dict[int, str] = {}  # those that may still get a state, and the global that made them
+        self.hollow: set[int] = set()  # those that compiled code reads, and that have no state yet
 
     def measure(self, part: Any) -> tuple[int, int]:
         """Return how many bytes an object stands for, about, and how deep it is."""
@@ -50,14 +56,26 @@ class Ledger:
             return part.nbytes + 8, 0
         return (len(part) if isinstance(part, str | bytes | bytearray) else 0) + 8, 0
 
+    def kinds_of(self, part: Any) -> frozenset[type]:
+        """Return the classes of what is no plain value in a part, through lists, tuples, dicts and arrays."""
+        if id(part) in self.kinds:
+            return self.kinds[id(part)]
+        plain = part is None or isinstance(part, PLAIN) or type(part) is dict
+        return frozenset() if plain else frozenset([type(part)])
+
     def note(self, whole: Any, parts: Iterable[Any]) -> None:
         """Note an object that has just been made, or filled, from `parts`."""
         size, depth = self.measure(whole)
+        kinds = self.kinds_of(whole)
         for part in parts:
+            refuse_hollow(part, self.hollow)
             more, below = self.measure(part)
             size, depth = size + more, max(depth, below + 1)
+            kinds |= self.kinds_of(part)
         refuse_expansion(size, self.limit)
         refuse_depth(depth)
+        if isinstance(whole, list | tuple | dict | np.ndarray):
+            self.kinds[id(whole)] = kinds
         self.measures[id(whole)] = size, depth
         self.kept.append(whole)
 
@@ -78,6 +96,12 @@ def refuse_depth(depth: int) -> None:
     """Raise `Refused` for objects within objects, deeper than the stack of whoever walks or frees them."""
     if depth > MAX_DEPTH:
         raise Refused(f"nests objects more than {MAX_DEPTH} deep")
+
+
+def refuse_hollow(part: Any, hollow: set[int]) -> None:
+    """Raise `Refused` for the use of an object without its state: compiled code would follow pointers that are none."""
+    if id(part) in hollow:
+        raise Refused(f"holds a {type(part).__name__} that never gets a state")
 
 
 def refuse_late(made: Any, shared: dict[int, Any]) -> None:

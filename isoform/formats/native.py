@@ -84,6 +84,13 @@ def refuse_mixed_trees(found: Any, width: Any) -> None:
     require(good and type(width) is int, "holds an ensemble whose trees are of other features")
 
 
+BOOSTED = {
+    "AbsoluteError": "IdentityLink", "ExponentialLoss": "HalfLogitLink", "HalfBinomialLoss": "LogitLink",
+    "HalfMultinomialLoss": "MultinomialLogit", "HalfSquaredError": "IdentityLink", "HuberLoss": "IdentityLink",
+    "PinballLoss": "IdentityLink",
+}  # fmt: skip
+"""The losses of gradient boosting, each with its link."""
+
 MAX_DEGREE = 10
 """Of polynomial features."""
 
@@ -99,10 +106,15 @@ def refuse_forest(made: Any, state: State) -> None:
 
 
 def refuse_polynomial(made: Any, state: State) -> None:
-    """Raise `Refused` for products of so many columns that they are counted for ever."""
-    least, most = state.get("_min_degree"), state.get("_max_degree")
-    good = type(least) is int and type(most) is int and 0 <= least <= most <= MAX_DEGREE
+    """Raise `Refused` for products of so many columns that they are counted for ever, or of columns that nobody fills."""
+    least, most, width = state.get("_min_degree"), state.get("_max_degree"), state.get("n_features_in_")
+    good = is_count(least) and is_count(most) and least <= most <= MAX_DEGREE
     require(good, f"holds polynomial features of a degree beyond {MAX_DEGREE}")
+    alone, constant = state.get("interaction_only"), state.get("include_bias")
+    good = type(alone) is bool and type(constant) is bool and is_count(width, 1)
+    counts = [made._num_combinations(width, low, most, alone, constant) for low in (least, 0)] if good else []
+    good = good and [state.get("n_output_features_"), state.get("_n_out_full")] == counts
+    require(good, "holds polynomial features of another number of columns")
 
 
 def refuse_boosting(made: Any, state: State) -> None:
@@ -110,18 +122,21 @@ def refuse_boosting(made: Any, state: State) -> None:
     from sklearn.dummy import DummyClassifier, DummyRegressor
 
     trees, start, loss = state.get("estimators_"), state.get("init_"), state.get("_loss")
+    classifies = type(made).__name__ == "GradientBoostingClassifier"
+    good = type(loss).__name__ in BOOSTED and type(vars(loss).get("link")).__name__ == BOOSTED[type(loss).__name__]
+    require(good, "holds an ensemble with another loss")
     require(is_array(trees, "O", None, None), "holds an ensemble whose trees are of other features")
     refuse_mixed_trees(list(trees.flat), state.get("n_features_in_"))
     require(all(tree.tree_.value.shape[1:] == (1, 1) for tree in trees.flat), "holds a boosted tree with many answers")
     width = 1
     if isinstance(start, str) and start == "zero":
         width = state.get("n_trees_per_iteration_")
-    elif type(start) is DummyClassifier and vars(start).get("_strategy") == "prior":
+    elif classifies and type(start) is DummyClassifier and vars(start).get("_strategy") == "prior":
         prior = vars(start).get("class_prior_")
         require(is_array(prior, "f", None) and len(prior) > 1, "holds an ensemble that begins with no prior")
-        width = len(prior) if getattr(loss, "is_multiclass", None) else 1
+        width = len(prior) if loss.is_multiclass else 1
     else:
-        require(type(start) is DummyRegressor, "holds an ensemble that begins with another model")
+        require(not classifies and type(start) is DummyRegressor, "holds an ensemble that begins with another model")
     require(start == "zero" or vars(start).get("n_outputs_") == 1, "holds an ensemble that begins with another model")
     require(trees.shape[1] == width, "holds a boosted ensemble with another number of answers than of trees an iteration")
 

@@ -30,6 +30,9 @@ OPCODES = frozenset(
 )
 """What protocol 5 writes for a Pipeline; pickle knows twice as many."""
 
+MAX_KEY = 2**31
+"""Of a dict: labels are such numbers. Larger ones can be chosen to share a hash, and each then costs as much as all others."""
+
 
 class Global:
     """A global that may be made (NEWOBJ) or called (REDUCE); it is of no other use to whoever holds it."""
@@ -80,8 +83,11 @@ class Unpickler(pickle._Unpickler):
 
     def _made(self, by: Global, made: Any, parts: list[Any]) -> None:
         self.ledger.note(made, parts)
+        self.ledger.kinds.pop(id(made), None)  # an empty array does not hold the class that it was asked for by
         if by.table is CLASSES or by.key in checks.RAW_STATES:
             self.ledger.unfilled[id(made)] = by.key
+        if by.key in checks.RAW_STATES:
+            self.ledger.hollow.add(id(made))
         self.stack.append(made)
 
     def load_build(self) -> None:
@@ -91,9 +97,13 @@ class Unpickler(pickle._Unpickler):
         refuse_late(made, self.ledger.shared)
         refuse_refill(made, key)
         checks.refuse_state(key, made, state)
+        if key not in checks.RAW_STATES:
+            checks.refuse_misplaced(state, self.ledger.kinds_of)
+            checks.refuse_counts(state, self.ledger.size)
         if type(made).__module__.startswith("sklearn.") and isinstance(made, BaseEstimator):
             self._settle_version(state)
         self.ledger.note(made, [state])
+        self.ledger.hollow.discard(id(made))
         self.stack.append(state)
         pickle._Unpickler.dispatch[pickle.BUILD[0]](self)  # type: ignore[arg-type]
 
@@ -125,6 +135,9 @@ class Unpickler(pickle._Unpickler):
         container = self.stack[-1]
         refuse_late(container, self.ledger.shared)
         refuse_filling(container, kind)
+        if kind is dict:
+            for key in items[::2]:
+                refuse_key(key)
         self.ledger.note(container, items)
         if kind is list:
             container.extend(items)
@@ -222,6 +235,12 @@ def refuse_filling(container: Any, kind: type) -> None:
     """Raise `Refused` when items go into something else than a list or a dict."""
     if not isinstance(container, kind):
         raise Refused(f"puts items into a {type(container).__name__}")
+
+
+def refuse_key(key: Any) -> None:
+    """Raise `Refused` for a key that takes long to hash, or shares its hash with others: a tuple, a number beyond 32 bits."""
+    if not (type(key) is str or (type(key) is int and abs(key) < MAX_KEY)):
+        raise Refused(f"holds a dict with a {type(key).__name__} as key, which is not allowed")
 
 
 def refuse_other_version(found: str, allow: bool) -> None:

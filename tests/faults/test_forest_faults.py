@@ -7,15 +7,22 @@ import numpy as np
 from cases import both
 from forging import WRITERS, Forged, fault, forged, good, with_estimator, with_forest, with_nodes, with_tree
 from harness import Site
+from sklearn._loss.link import IdentityLink
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, VotingClassifier
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KDTree, KNeighborsClassifier
+from sklearn.neighbors._kd_tree import newObj
+from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import LabelEncoder, OrdinalEncoder, PolynomialFeatures
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils import Bunch
 
-NATIVE, CHECKS, POLICY = (f"isoform.formats.{name}" for name in ("native", "checks", "policy"))
+NATIVE, CHECKS, ARRAYS = (f"isoform.formats.{name}" for name in ("native", "checks", "arrays"))
+LEDGER, POLICY = (f"isoform.formats.{name}" for name in ("ledger", "policy"))
 
 
 def widen(found: Any) -> None:
@@ -41,10 +48,38 @@ def multiply(found: Any) -> None:
     found.steps.insert(1, ("products", products))
 
 
+def overstate(found: Any) -> None:
+    """Leave a column of products unfilled, and weigh it by nothing: a NaN or an infinity there would be in the answer."""
+    products = PolynomialFeatures(1, include_bias=False).fit(np.zeros((3, found[-1].n_features_in_)))
+    products._n_out_full = products.n_output_features_ = products.n_output_features_ + 1
+    found.steps.insert(1, ("products", products))
+    found[-1].n_features_in_, found[-1].coef_ = products._n_out_full, np.pad(found[-1].coef_, ((0, 0), (0, 1)))
+
+
 def tabulate(found: Any) -> None:
     """Give a linear model three thousand classes, each with an intercept in a row of its own."""
     found[-1].coef_ = np.zeros((3000, found[-1].coef_.shape[1]))
     found[-1].intercept_ = np.zeros((3000, 1))
+
+
+def outgrow(found: Any) -> None:
+    """Let the tree of an estimator ask for a feature a billion beyond the row that the estimator lets pass."""
+    width = found[-1].n_features_in_
+    widen(Bunch(estimators_=[None, found[-1]]))
+    found[-1].n_features_in_ = width
+
+
+def inflate(found: Any) -> None:
+    """Give a dummy, which asks nothing of a row, answers to 200 million classes."""
+    found[-1].n_classes_ = 200_000_000
+
+
+def pass_through_nothing(found: Any) -> None:
+    """Widen a row to ten million columns of nothing, and back, between two layers."""
+    network, wide = found[-1], 10_000_000
+    network.coefs_ = [np.zeros((network.n_features_in_, 0)), np.zeros((0, wide)), np.zeros((wide, 0)), np.zeros((0, 1))]
+    network.intercepts_ = [np.zeros(0), np.zeros(1), np.zeros(0), np.zeros(1)]
+    network.n_layers_ = 5
 
 
 def many_outputs(found: Any) -> None:
@@ -52,6 +87,12 @@ def many_outputs(found: Any) -> None:
     tree = found.estimators_[0]
     width, classes, _ = tree.tree_.__reduce__()[1]
     tree.tree_ = forged(tree.tree_, lambda state: None, width, classes, 1 << 24)
+
+
+def bare(found: Any) -> None:
+    """Have a tree asked that is in no estimator, which would check the row."""
+    widen(Bunch(estimators_=[None, *found[-1].estimators_]))
+    found[-1].estimators_, found[-1].stack_method_ = [found[-1].estimators_[0].tree_], ["predict"]
 
 
 def narrow(found: Any) -> None:
@@ -85,6 +126,11 @@ def other_model(site: Site) -> bytes:
 def empty(found: Any) -> None:
     """Leave a tree as it is before it has nodes."""
     found.estimators_[0].tree_ = Forged(*found.estimators_[0].tree_.__reduce__()[:2])
+
+
+def hollow(found: Any) -> None:
+    """Leave a tree of neighbours as it is before it has points."""
+    found[-1]._tree = Forged(newObj, (KDTree,))
 
 
 def grow(state: dict[str, Any]) -> None:
@@ -126,6 +172,7 @@ def shift_columns(found: Any) -> None:
 
 LINKS, FEATURES = f"{NATIVE}:refuse_tree_links", f"{NATIVE}:refuse_tree_features"
 BOOSTING = GradientBoostingClassifier(n_estimators=3, random_state=0)
+STACK = StackingClassifier([("tree", DecisionTreeClassifier(max_depth=3))], cv=2)
 HISTOGRAM = HistGradientBoostingClassifier(max_iter=3, random_state=0)
 FORESTS = [
     *fault(21, "a node outside the tree", with_nodes(left_child=(0, 1 << 40)), "with a node outside the tree", LINKS),
@@ -135,8 +182,60 @@ FORESTS = [
     *fault(21, "a feature outside the row", with_nodes(feature=(0, 1 << 40)), "asks for a feature outside the 6", FEATURES),
     *fault(21, "a feature before the row", with_nodes(feature=(0, -(1 << 40))), "asks for a feature outside the 6", FEATURES),
     *fault(21, "more nodes than there are", with_tree(grow), "holds a tree of another size", f"{NATIVE}:refuse_tree_state"),
+    *fault(21, "a tree without nodes", with_forest(empty), "holds a Tree that never gets a state", f"{LEDGER}:refuse_hollow"),
     *fault(
-        21, "a tree without nodes", with_forest(empty), "an estimator whose tree is of other", f"{NATIVE}:refuse_decision_tree"
+        21,
+        "answers that the file is too small for",
+        with_estimator(DummyClassifier(strategy="uniform"), inflate),
+        "holds 200000000 as n_classes_, and nothing of that number",
+        f"{CHECKS}:refuse_counts",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "layers of nothing",
+        with_estimator(MLPClassifier((2, 2), max_iter=1), pass_through_nothing),
+        "holds an array of nothing, 10000000 long",
+        f"{ARRAYS}:refuse_wide_nothing",
+    ),
+    *fault(
+        21,
+        "a tree without points",
+        with_estimator(KNeighborsClassifier(algorithm="kd_tree"), hollow),
+        "holds a KDTree that never gets a state",
+        f"{LEDGER}:refuse_hollow",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "a tree wider than its estimator",
+        with_estimator(DecisionTreeClassifier(), outgrow),
+        "an estimator whose tree is of other",
+        f"{NATIVE}:refuse_decision_tree",
+    ),
+    *fault(
+        21,
+        "boosting with more columns by its loss",
+        with_estimator(BOOSTING, lambda found: setattr(found[-1]._loss, "is_multiclass", True)),
+        "sets the attribute is_multiclass of a HalfBinomialLoss",
+        f"{CHECKS}:refuse_shadow",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "boosting with another link",
+        with_estimator(BOOSTING, lambda found: setattr(found[-1]._loss, "link", IdentityLink())),
+        "holds an ensemble with another loss",
+        f"{NATIVE}:refuse_boosting",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "products that nobody fills",
+        with_estimator(LogisticRegression(), overstate),
+        "holds polynomial features of another number of columns",
+        f"{NATIVE}:refuse_polynomial",
+        "pickle",
     ),
     *fault(21, "a forest of wider trees", with_forest(widen), "an ensemble whose trees are of other", f"{NATIVE}:refuse_forest"),
     *fault(21, "a forest of more answers", with_forest(boast), "whose trees have other", f"{NATIVE}:refuse_forest", "pickle"),
@@ -211,6 +310,29 @@ FORESTS = [
         with_forest(lambda forest: setattr(forest, "_validate_X_predict", np.float32)),
         "sets the attribute _validate_X_predict of a RandomForestClassifier",
         f"{CHECKS}:refuse_shadow",
+    ),
+    *fault(
+        21,
+        "a tree in the place of an estimator",
+        with_estimator(STACK, bare),
+        "holds a Tree as estimators_, where none belongs",
+        f"{CHECKS}:refuse_misplaced",
+    ),
+    *fault(
+        21,
+        "a model that is fitted when it answers",
+        with_estimator(STACK, lambda found: setattr(found[-1], "stack_method_", ["fit"])),
+        "asks an estimator by the method 'fit'",
+        f"{CHECKS}:refuse_method_names",
+        "pickle",
+    ),
+    *fault(
+        21,
+        "a folder of pickles",
+        with_estimator(LogisticRegression(), lambda found: setattr(found, "memory", "cache")),
+        "keeps its steps in a folder",
+        f"{CHECKS}:refuse_cache",
+        "pickle",
     ),
     *fault(
         21,

@@ -7,6 +7,7 @@ import lzma
 import pickle
 import pickletools
 import re
+import sys
 import warnings
 import zlib
 from collections.abc import Callable
@@ -48,6 +49,18 @@ def laughs(site: Site) -> bytes:
     """Return a dict whose key is a pair of a pair of a pair: hashing it visits 2^60 texts."""
     pairs = b"".join(b"\x94h" + bytes([level]) + b"\x86" for level in range(60))
     return b"}" + text("lol") + pairs + b"Ns"
+
+
+def wide_keys(site: Site) -> bytes:
+    """Return many dicts that each have a tuple of a million as key: hashing it again and again takes hours."""
+    wide = b"(" + b"K\x01" * 1000 + b"t\x94" + b"(" + b"h\x00" * 1000 + b"t\x94"
+    return b"(" + wide + b"}h\x01Ns" * 10_000 + b"t"
+
+
+def alike_keys(site: Site) -> bytes:
+    """Return a dict of numbers of one hash, each of which is compared with all before it."""
+    numbers = [(position * sys.hash_info.modulus).to_bytes(11, "little") for position in range(1, 100_000)]
+    return b"}(" + b"".join(b"\x8a\x0b" + number + b"N" for number in numbers) + b"u"
 
 
 def lz4(data: bytes) -> bytes:
@@ -200,6 +213,24 @@ STREAMS = [
         stream(laughs),
         r"expands to more than \d+ bytes through its memo",
         f"{LEDGER}:refuse_expansion",
+        timeout_s=5.0,
+    ),
+    *fault(
+        10,
+        "wide keys",
+        stream(wide_keys),
+        "holds a dict with a tuple as key",
+        f"{UNPICKLING}:refuse_key",
+        "pickle",
+        timeout_s=5.0,
+    ),
+    *fault(
+        10,
+        "keys of one hash",
+        stream(alike_keys),
+        "holds a dict with a int as key",
+        f"{UNPICKLING}:refuse_key",
+        "pickle",
         timeout_s=5.0,
     ),
     *fault(10, "DUP", stream(lambda s: b"]" + b"2a" * 50), "the instruction DUP,", OPCODE),
