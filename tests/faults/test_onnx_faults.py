@@ -411,7 +411,56 @@ def billion_targets(model: ModelProto, site: Site) -> None:
     append(model, node, helper.make_node("ReduceMax", ["scores", "last"], ["more"], keepdims=1), last=np.array([1]))
 
 
+def division(model: ModelProto, site: Site) -> None:
+    nodes = [helper.make_node("Div", ["least", "minus one"], ["ratio"]), helper.make_node("Cast", ["ratio"], ["more"], to=1)]
+    append(model, *nodes, **{"least": np.array([[-(2**63)]]), "minus one": np.array([[-1]])})
+
+
+def division_in_body(model: ModelProto, site: Site) -> None:
+    def change(graph: Any) -> None:
+        nodes = [
+            helper.make_node("Cast", ["row"], ["whole"], to=TensorProto.INT32),
+            helper.make_node("Sub", ["whole", "whole"], ["zero"]),
+            helper.make_node("Div", ["whole", "zero"], ["ratio"]),
+            helper.make_node("Cast", ["ratio"], ["same"], to=TensorProto.FLOAT),
+        ]
+        del graph.node[:]
+        graph.node.extend(nodes)
+
+    append(model, scan(change))
+
+
+def learns(model: ModelProto, site: Site) -> None:
+    inputs, outputs = ["n0", *["one"] * 4], ["more", "means", "variances"]
+    append(model, helper.make_node("BatchNormalization", inputs, outputs, training_mode=1), one=np.ones(1, dtype=np.float32))
+
+
+def node(*arguments: Any, **attributes: Any) -> Callable[[Site], bytes]:
+    """Return how to make a model with a node of the column n0 more."""
+    return changed(lambda model, site: append(model, helper.make_node(*arguments, **attributes)))
+
+
 FAULTS = [
+    onnx_fault(21, "input left out", node("Max", ["n0", ""], ["more"]), "put that is left out", f"{POLICY}:refuse_left_out"),
+    onnx_fault(
+        21,
+        "output left out",
+        node("Split", ["n0"], ["more", ""], num_outputs=2),
+        "a Split with an input or output that is left out",
+        f"{POLICY}:refuse_left_out",
+    ),
+    onnx_fault(
+        21,
+        "more outputs than parts",
+        node("Split", ["n0"], ["more", "b", "c"], num_outputs=2, axis=1),
+        "a Split into 2 parts with 3 outputs",
+        f"{POLICY}:refuse_other_outputs",
+    ),
+    onnx_fault(21, "it learns", changed(learns), "a BatchNormalization in training mode", f"{POLICY}:refuse_training"),
+    onnx_fault(21, "-2^63 / -1", changed(division), "a Div that may be of integers", f"{POLICY}:refuse_integer_division"),
+    onnx_fault(
+        21, "0 / 0 in a body", changed(division_in_body), "a Div that may be of integers", f"{POLICY}:refuse_integer_division"
+    ),
     onnx_fault(43, "external data ../", outside(above), r"keeps the data of '.+' elsewhere \(location \.\./secret\)", ELSEWHERE),
     onnx_fault(44, "absolute path", outside(absolute), r"elsewhere \(location /.*/secret\)", ELSEWHERE),
     onnx_fault(45, "symbolic link", outside(symlink), r"elsewhere \(location linked\.bin\)", ELSEWHERE),
