@@ -684,3 +684,33 @@ def test_a_model_of_170_bytes_cannot_have_32_gib(without: str, child: Child, mak
     outcome = child.attempt(site.root, ["-c", ANSWERS], without=without, more_memory_bytes=ROOM_BYTES)
     found = list(problems(outcome, SHIPPED, "small.onnx"))
     assert bool(found) == bool(without), found or f"it is held without {without}"
+
+
+@pytest.mark.parametrize("without", ["", "isoform.verification:refuse_other_shape"])
+@pytest.mark.parametrize(("shape", "length", "told"), [([1], 0, r"\(\)"), ([-1, 2], 2, r"\(\d, 2\)")], ids=["scalar", "two"])
+def test_labels_of_another_shape_than_declared_are_one_line(
+    shape: list[int], length: int, told: str, without: str, child: Child, make_site: Callable[[str], Site]
+) -> None:
+    def change(model: ModelProto, site: Site) -> None:
+        next(node for node in model.graph.node if "label" in node.output).output[0] = "one"
+        constants = {"shape": shape, "length": [length], "first": [0], "second": [1], "twice": [max(length, 1)]}
+        model.graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in constants.items())
+        if not length:
+            model.graph.node.append(helper.make_node("Slice", ["one", "first", "second"], ["some"]))
+        else:
+            model.graph.node.append(helper.make_node("Tile", ["one", "twice"], ["some"]))
+        nodes = [  # a zero that no inference of shapes sees
+            helper.make_node("ArgMax", ["n0"], ["zeros"], axis=1, keepdims=0),
+            helper.make_node("Slice", ["zeros", "first", "second"], ["zero"]),
+            helper.make_node("Add", ["zero", "length"], ["end"]),
+            helper.make_node("Slice", ["shape", "first", "end"], ["other shape"]),
+            helper.make_node("Reshape", ["some", "other shape"], ["label"]),
+        ]
+        model.graph.node.extend(nodes)
+
+    site = make_site("onnx")
+    site.replace(changed(change)(site))
+    site.vouch()
+    outcome = child.attempt(site.root, ["verify", str(site.folder)], without=without)
+    found = list(problems(outcome, rf"gives labels of shape {told} to \d rows", "model.onnx"))
+    assert bool(found) == bool(without), found or f"it is held without {without}"
