@@ -8,6 +8,7 @@ docs/decisions/0022-what-an-onnx-file-may-be.md says what is bounded by this and
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
@@ -93,11 +94,15 @@ def check(data: bytes) -> Message:
     refuse_functions(model)
     refuse_ir_version(model)
     refuse_opset(model)
+    refuse_second_opset(model)
+    domains = {entry.get("domain", "") for entry in model.get("opset_import", ())}
     graphs = list(_graphs(model.get("graph", {})))
     for graph in graphs:
         refuse_sparse_initializers(graph)
+        refuse_second_name(graph)
         for node in graph.get("node", ()):
             refuse_domain(node.get("domain", ""))
+            refuse_absent_opset(node.get("domain", ""), domains)
             refuse_operator(node)
             attributes = {attribute.name: attribute for attribute in node.get("attribute", ())}
             refuse_second_attribute(node, attributes)
@@ -227,6 +232,27 @@ def refuse_opset(model: Message) -> None:
         allowed = OPSETS.get(domain, range(1))
         if found not in allowed:
             raise Refused(f"has opset {found} of {domain or 'ai.onnx'}, allowed are {allowed[0]} to {allowed[-1]}")
+
+
+def refuse_second_opset(model: Message) -> None:
+    """Refuse two versions of one domain: which of them counts is the reader's choice."""
+    domains = [entry.get("domain", "") for entry in model.get("opset_import", ())]
+    if len(set(domains)) < len(domains):
+        raise Refused("gives the opset of one domain twice")
+
+
+def refuse_absent_opset(domain: str, domains: set[str]) -> None:
+    """Refuse operators of a domain whose version is not given: onnxruntime takes the newest that it has."""
+    if domain not in domains:
+        raise Refused(f"gives no opset of {domain or 'ai.onnx'}, whose operators it uses")
+
+
+def refuse_second_name(graph: Message) -> None:
+    """Refuse a name that two constants, inputs or nodes of a graph give, or two of its outputs: which counts is a choice."""
+    outputs = [value.get("name", "") for value in graph.get("output", ())]
+    for names in (_defined(graph), outputs):
+        if len(set(names)) < len(names):
+            raise Refused(f"gives the name '{next(name for name, count in Counter(names).items() if count > 1)}' twice")
 
 
 def refuse_domain(domain: str) -> None:

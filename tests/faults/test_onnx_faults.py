@@ -435,6 +435,25 @@ def learns(model: ModelProto, site: Site) -> None:
     append(model, helper.make_node("BatchNormalization", inputs, outputs, training_mode=1), one=np.ones(1, dtype=np.float32))
 
 
+def no_opset(model: ModelProto, site: Site) -> None:
+    """Leave the version of ai.onnx out: that of the other domain is all there is."""
+    del model.opset_import[:]
+    model.opset_import.add(domain="ai.onnx.ml", version=3)
+
+
+def second_opset(model: ModelProto, site: Site) -> None:
+    model.opset_import.add(domain="", version=22)
+
+
+def second_initializer(model: ModelProto, site: Site) -> None:
+    tensor = weights(model)
+    model.graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(tensor) * 2, tensor.name))
+
+
+def second_output(model: ModelProto, site: Site) -> None:
+    model.graph.output.append(model.graph.output[-1])
+
+
 def node(*arguments: Any, **attributes: Any) -> Callable[[Site], bytes]:
     """Return how to make a model with a node of the column n0 more."""
     return changed(lambda model, site: append(model, helper.make_node(*arguments, **attributes)))
@@ -497,6 +516,13 @@ FAULTS = [
     onnx_fault(
         51, "onnxruntime's domain", uses("Gelu", "com.microsoft"), "of the domain 'com.microsoft'", f"{POLICY}:refuse_domain"
     ),
+    onnx_fault(
+        52, "opset left out", changed(no_opset), "gives no opset of ai.onnx, whose operators", f"{POLICY}:refuse_absent_opset"
+    ),
+    onnx_fault(52, "two opsets", changed(second_opset), "opset of one domain twice", f"{POLICY}:refuse_second_opset"),
+    onnx_fault(53, "a constant twice", changed(second_initializer), "gives the name '.+' twice", f"{POLICY}:refuse_second_name"),
+    onnx_fault(53, "a name of two nodes", node("Neg", ["n0"], ["label"]), "name 'label' twice", f"{POLICY}:refuse_second_name"),
+    onnx_fault(53, "an output twice", changed(second_output), "'probabilities' twice", f"{POLICY}:refuse_second_name"),
     onnx_fault(52, "opset 999", opset(999), "has opset 999 of ai.onnx", f"{POLICY}:refuse_opset"),
     onnx_fault(52, "opset 7", opset(7), "has opset 7 of ai.onnx", f"{POLICY}:refuse_opset"),
     onnx_fault(
