@@ -295,10 +295,19 @@ def one_more(model: ModelProto, site: Site) -> None:
 
 
 def many_opsets(site: Site) -> bytes:
-    """Return the good model with an opset 50,001 times."""
+    """Return the good model with an opset 100,001 times."""
     model = onnx.load_model_from_string(site.good)
-    model.opset_import.extend([model.opset_import[0]] * 50_001)
+    model.opset_import.extend([model.opset_import[0]] * 100_001)
     return model.SerializeToString()
+
+
+def many_attributes(model: ModelProto, site: Site) -> None:
+    """Have 200 nodes with 1000 empty attributes each, of a hundredth of the size that they take in memory."""
+    attribute = onnx.AttributeProto(name="", type=onnx.AttributeProto.FLOATS)
+    nodes = [helper.make_node("Neg", ["n0"], [f"negative {number}"]) for number in range(200)]
+    for made in nodes:
+        made.attribute.extend([attribute] * 1000)
+    model.graph.node.extend(nodes)
 
 
 def twice(site: Site) -> bytes:
@@ -536,7 +545,10 @@ FAULTS = [
     onnx_fault(53, "a second graph", twice, "gives 'graph' of a ModelProto twice", f"{WIRE}:refuse_second_value"),
     onnx_fault(53, "an unknown field", trailing, "field 1007, wire type 2, of a ModelProto", f"{WIRE}:refuse_unknown_field"),
     onnx_fault(
-        54, "a list without end", many_opsets, "has more than 50000 times 'opset_import' in one ModelProto", f"{WIRE}:refuse_many"
+        54, "a list without end", many_opsets, "has more than 100000 nodes, attributes and other parts", f"{WIRE}:refuse_many"
+    ),
+    onnx_fault(
+        54, "attributes without end", changed(many_attributes), "has more than 100000 nodes, attributes", f"{WIRE}:refuse_many"
     ),
     onnx_fault(53, "cut", lambda site: site.good[:-9], "is cut: a field of a", f"{WIRE}:refuse_overrun"),
     onnx_fault(
