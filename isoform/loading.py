@@ -188,6 +188,7 @@ def read_config(folder: Path, metadata: Metadata) -> Config:
     config = documents.parse(Config, _entry(folder, metadata, "config"), path)
     documents.refuse_bad_columns(config, path)
     documents.refuse_bad_classes(config, path)
+    documents.refuse_large_classes(config, path)
     documents.refuse_other_network(config, path)
     return config
 

@@ -248,6 +248,12 @@ def refuse_bad_classes(config: Config, path: Path) -> None:
         raise BadInput(path, f"gives {str(classes)[:60]} as the classes of a {config.task}", REDO)
 
 
+def refuse_large_classes(config: Config, path: Path) -> None:
+    """Raise `BadInput` for a class beyond int64, in which labels are told."""
+    if large := [label for label in config.classes if isinstance(label, int) and not -(2**63) <= label < 2**63]:
+        raise BadInput(path, f"gives the class {str(large[0])[:60]}, which is no int64", REDO)
+
+
 def refuse_other_network(config: Config, path: Path) -> None:
     """Raise `BadInput` when the network is not made for these columns, categories and classes."""
     if config.network is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import ne
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,18 @@ def difference(found: np.ndarray, expected: np.ndarray, scale: float) -> float:
     return float(apart.max(initial=0.0))
 
 
+def count_flips(given: np.ndarray, golden: Golden) -> int:
+    """Return how many of the labels [N] are other than the golden ones."""
+    wanted = golden.label or []
+    return sum(map(ne, given.tolist(), wanted)) if len(given) == len(wanted) else len(given)
+
+
+def refuse_other_shape(path: Path, own: np.ndarray, rows: int) -> None:
+    """Raise `CheckFailed` unless the labels that a model gives itself are one for each row."""
+    if own.shape != (rows,):
+        raise CheckFailed(path, f"gives labels of shape {own.shape} to {rows} rows", documents.REDO)
+
+
 def _replay(
     folder: Path,
     metadata: Metadata,
@@ -157,21 +170,25 @@ def _replay(
     refuse_version_skew(path, name, metadata, allow_version_skew)
     native = parse_model(path, name, data, config, allow_version_skew)
     expected = answers_of(golden, config)
+    own = None
     try:
         rows = rows_of(golden, config)
         found = answer(module, native, rows, config)
+        if name == "onnx" and config.task == "classification":
+            from isoform.formats import onnx as onnx_format
+
+            # model.onnx has labels of its own, which other languages read; `Model.predict` derives them everywhere.
+            own = onnx_format.predict(native, rows)
     except Exception as error:  # each runtime has its own; the cause is kept for --debug
         raise CheckFailed(path, f"cannot answer the golden rows ({str(error)[:200]})", documents.REDO) from error
     if found.shape != expected.shape:
         raise CheckFailed(path, f"answers with shape {found.shape}, golden.json has {expected.shape}", documents.REDO)
     apart, flips = difference(found, expected, golden.scale), 0
     if config.task == "classification":
-        from isoform.formats import onnx as onnx_format
-
-        # model.onnx has labels of its own, which other languages read; elsewhere they are derived.
-        given = onnx_format.predict(native, rows) if name == "onnx" else labels(found, config)
-        wanted = golden.label or []
-        flips = int((given != np.asarray(wanted)).sum()) if len(given) == len(wanted) else len(given)
+        flips = count_flips(labels(found, config), golden)
+    if own is not None:
+        refuse_other_shape(path, own, len(expected))
+        flips = max(flips, count_flips(own, golden))
     # `not <=`, so that NaN fails too.
     if not apart <= golden.tolerance or flips:
         raise CheckFailed(path, f"golden rows differ by {apart:.2g}, {flips} labels differ", documents.REDO)

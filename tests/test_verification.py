@@ -128,6 +128,15 @@ def test_golden_answers_that_differ_are_found(workspace: Workspace) -> None:
     assert bad(findings(workspace, "forest", trust_pickle=True)) == ["joblib", "pickle", "onnx"]
 
 
+def test_classes_in_another_order_are_found_in_every_format(workspace: Workspace) -> None:
+    document = json.loads((workspace.folder("network") / "config.json").read_bytes())
+    document["classes"].reverse()
+    workspace.replace("network", "config", json.dumps(document).encode())
+    found = findings(workspace, "network")
+    assert {"safetensors", "onnx"} <= set(bad(found))
+    assert "6 labels differ" in found["onnx"].text
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -8,6 +8,7 @@ docs/decisions/0022-what-an-onnx-file-may-be.md says what is bounded by this and
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 
@@ -23,19 +24,24 @@ IR_VERSIONS = range(8, 11)
 OPSETS = {"": range(18, 23), "ai.onnx.ml": range(1, 4)}
 """Domain → its versions."""
 _ELEMENTWISE = """
-    Abs Add And Cast Clip Div Elu Equal Erf Exp Gelu Greater GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu
-    Less LessOrEqual Log Max Min Mish Mul Neg Not Or PRelu Pow Reciprocal Relu Selu Sigmoid Softplus Softsign Sqrt Sub Sum Tanh
-    Where Xor"""
+    Abs Add Clip Div Elu Erf Exp Gelu HardSigmoid HardSwish Identity LeakyRelu Log Max Min Mish Mul Neg PRelu Pow Reciprocal Relu
+    Selu Sigmoid Softplus Softsign Sqrt Sub Sum Tanh"""
 _ALONG_AN_AXIS = """
-    ArgMax ArgMin BatchNormalization CumSum LayerNormalization LogSoftmax LpNormalization ReduceL1 ReduceL2 ReduceLogSumExp
-    ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Softmax TopK"""
+    BatchNormalization CumSum LayerNormalization LogSoftmax LpNormalization ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax
+    ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Softmax"""
 _PRODUCTS = " Gemm MatMul"
-_SHAPES = """
-    Concat Constant ConstantOfShape Expand Flatten Gather GatherElements Reshape Shape Slice Split Squeeze Tile Transpose
-    Unsqueeze"""
+_SHAPES = " Concat Expand Flatten Gather GatherElements Reshape Slice Split Squeeze Tile Transpose Unsqueeze"
+SAME_TYPE = frozenset((_ELEMENTWISE + _ALONG_AN_AXIS + _PRODUCTS + _SHAPES).split())
+"""Of ai.onnx, those whose outputs are all of the type of their first input."""
+_TO_TRUTH = " And Equal Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Not Or Xor"
+_TO_OTHER_TYPES = " ArgMax ArgMin Cast Constant ConstantOfShape Shape TopK Where"
 _ROWS_AGAINST_ROWS = " Scan"  # nearest neighbours, Gaussian processes
-OPERATORS = frozenset((_ELEMENTWISE + _ALONG_AN_AXIS + _PRODUCTS + _SHAPES + _ROWS_AGAINST_ROWS).split())
+OPERATORS = SAME_TYPE | frozenset((_TO_TRUTH + _TO_OTHER_TYPES + _ROWS_AGAINST_ROWS).split())
 """Of ai.onnx."""
+OF_FIRST_INPUT = SAME_TYPE | {"TopK", "ArrayFeatureExtractor", "Imputer"}
+"""Of both domains, those whose first output is of that type."""
+LEFT_OUT = {"Clip": (1,), "Slice": (3,)}
+"""Operator → its inputs that an exporter leaves out before others: PyTorch clips without a lower bound."""
 _TREES = (
     "base_values nodes_falsenodeids nodes_featureids nodes_hitrates nodes_missing_value_tracks_true nodes_modes nodes_nodeids "
     "nodes_treeids nodes_truenodeids nodes_values post_transform "
@@ -64,6 +70,10 @@ ML_OPERATORS = {
     }.items()
 }
 """Operator of ai.onnx.ml → its attributes: with these an operator is given its model, so they are listed, too."""
+FLOAT_OUTPUT = {"LinearClassifier": 1, "TreeEnsembleClassifier": 1} | dict.fromkeys(
+    ["LinearRegressor", "Normalizer", "OneHotEncoder", "SVMRegressor", "Scaler", "TreeEnsembleRegressor"], 0
+)
+"""Operator of ai.onnx.ml → the output that is always float32."""
 TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
 TYPES = {1: ("float_data", 4), 11: ("double_data", 8), 6: ("int32_data", 4), 7: ("int64_data", 8), 9: ("int32_data", 1)}
 """TensorProto.data_type of numbers and truth values → the field for their values, and the size of one in `raw_data`."""
@@ -84,15 +94,22 @@ def check(data: bytes) -> Message:
     refuse_functions(model)
     refuse_ir_version(model)
     refuse_opset(model)
+    refuse_second_opset(model)
+    domains = {entry.get("domain", "") for entry in model.get("opset_import", ())}
     graphs = list(_graphs(model.get("graph", {})))
     for graph in graphs:
         refuse_sparse_initializers(graph)
+        refuse_second_name(graph)
         for node in graph.get("node", ()):
             refuse_domain(node.get("domain", ""))
+            refuse_absent_opset(node.get("domain", ""), domains)
             refuse_operator(node)
             attributes = {attribute.name: attribute for attribute in node.get("attribute", ())}
             refuse_second_attribute(node, attributes)
             refuse_attribute(node, attributes)
+            refuse_left_out(node)
+            refuse_other_outputs(node, attributes)
+            refuse_training(node, attributes)
             if node.get("op_type") in TREES:
                 refuse_labels(node, attributes)
                 refuse_circles(node, attributes)
@@ -105,6 +122,8 @@ def check(data: bytes) -> Message:
             refuse_other_size(tensor)
             refuse_non_finite(tensor)
             refuse_long_label(tensor)
+    # Inputs are float32 or text: those of another type are refused with the signature, before anything is computed.
+    _floats(model.get("graph", {}), {value.get("name", "") for value in model.get("graph", {}).get("input", ())})
     return model
 
 
@@ -129,6 +148,59 @@ def _tensors(graph: Message) -> Iterator[Message]:
     yield from graph.get("initializer", ())
     for node in graph.get("node", ()):
         yield from (attribute.value for attribute in node.get("attribute", ()) if attribute.type == 4)
+
+
+def _floats(graph: Message, known: set[str]) -> set[str]:
+    """Return the names in `graph` of what surely is float32 or float64, those in `known` among them."""
+    floats = known | {tensor.get("name", "") for tensor in graph.get("initializer", ()) if tensor.get("data_type", 0) in FLOATS}
+    for node in graph.get("node", ()):
+        refuse_integer_division(node, floats)
+        floats.update(_float_outputs(node, floats))
+    return floats
+
+
+def _float_outputs(node: Message, floats: set[str]) -> list[str]:
+    """Return those of a node's outputs that surely are float32 or float64."""
+    name: str = node.get("op_type", "")
+    inputs: list[str] = node.get("input", [])
+    outputs: list[str] = node.get("output", [])
+    attributes = {attribute.name: attribute for attribute in node.get("attribute", ())}
+    if name in FLOAT_OUTPUT:
+        return outputs[FLOAT_OUTPUT[name] :][:1]
+    if name == "Scan":
+        return _scan_outputs(inputs, outputs, attributes, floats)
+    if name == "Cast":
+        is_float = any(item.name == "to" and item.type == 2 and item.value in FLOATS for item in attributes.values())
+    elif name in ("Constant", "ConstantOfShape"):
+        kinds = [
+            item.value.get("data_type", 0) if item.type == 4 else {1: 1, 6: 1}.get(item.type) for item in attributes.values()
+        ]
+        is_float = kinds[0] in FLOATS if len(kinds) == 1 else name == "ConstantOfShape" and not kinds
+    elif name == "LabelEncoder":
+        is_float = "values_floats" in attributes
+    elif name == "Where":
+        is_float = not floats.isdisjoint(inputs[1:])
+    else:
+        is_float = name in OF_FIRST_INPUT and not floats.isdisjoint(inputs[:1])
+    return (outputs[:1] if name == "TopK" else outputs) if is_float else []
+
+
+def _scan_outputs(inputs: list[str], outputs: list[str], attributes: dict[str, Attribute], floats: set[str]) -> list[str]:
+    """Return those of the outputs of a `Scan` that surely are float32 or float64; its body is looked at on the way."""
+    body: Message = attributes["body"].value if "body" in attributes and attributes["body"].type == 5 else {}
+    names = [value.get("name", "") for value in body.get("input", ())]
+    known = floats - {*names, *_defined(body)} | {inner for inner, outer in zip(names, inputs, strict=False) if outer in floats}
+    inside = _floats(body, known)
+    results = [value.get("name", "") in inside for value in body.get("output", ())]
+    return [name for name, is_float in zip(outputs, results, strict=False) if is_float]
+
+
+def _defined(graph: Message) -> list[str]:
+    """Return the names that a graph gives, one for each time that it gives it."""
+    values = chain(graph.get("input", ()), graph.get("initializer", ()))
+    return [value.get("name", "") for value in values] + [
+        name for node in graph.get("node", ()) for name in node.get("output", ())
+    ]
 
 
 # Each guard is a function of its own: tests/faults takes them out one at a time and watches its test turn red.
@@ -162,6 +234,27 @@ def refuse_opset(model: Message) -> None:
             raise Refused(f"has opset {found} of {domain or 'ai.onnx'}, allowed are {allowed[0]} to {allowed[-1]}")
 
 
+def refuse_second_opset(model: Message) -> None:
+    """Refuse two versions of one domain: which of them counts is the reader's choice."""
+    domains = [entry.get("domain", "") for entry in model.get("opset_import", ())]
+    if len(set(domains)) < len(domains):
+        raise Refused("gives the opset of one domain twice")
+
+
+def refuse_absent_opset(domain: str, domains: set[str]) -> None:
+    """Refuse operators of a domain whose version is not given: onnxruntime takes the newest that it has."""
+    if domain not in domains:
+        raise Refused(f"gives no opset of {domain or 'ai.onnx'}, whose operators it uses")
+
+
+def refuse_second_name(graph: Message) -> None:
+    """Refuse a name that two constants, inputs or nodes of a graph give, or two of its outputs: which counts is a choice."""
+    outputs = [value.get("name", "") for value in graph.get("output", ())]
+    for names in (_defined(graph), outputs):
+        if len(set(names)) < len(names):
+            raise Refused(f"gives the name '{next(name for name, count in Counter(names).items() if count > 1)}' twice")
+
+
 def refuse_domain(domain: str) -> None:
     """Refuse operators that ONNX does not define."""
     if domain not in OPSETS:
@@ -185,6 +278,35 @@ def refuse_attribute(node: Message, attributes: dict[str, Attribute]) -> None:
     """Refuse attributes of ai.onnx.ml that nobody has looked at."""
     if node.get("domain", "") and (others := attributes.keys() - ML_OPERATORS.get(node["op_type"], attributes.keys())):
         raise Refused(f"has a {node['op_type']} with the attribute {min(others)}, which is not among those that {HERE} allows")
+
+
+def refuse_left_out(node: Message) -> None:
+    """Refuse an input or output that is left out, but for inputs that our exports leave out: onnxruntime reads address 0."""
+    allowed = LEFT_OUT.get(node.get("op_type", ""), ())
+    if "" in node.get("output", ()) or any(not name and at not in allowed for at, name in enumerate(node.get("input", ()))):
+        raise Refused(f"has a {node['op_type']} with an input or output that is left out")
+
+
+def refuse_other_outputs(node: Message, attributes: dict[str, Attribute]) -> None:
+    """Refuse a `Split` into another number of parts than it has outputs: onnxruntime ends the process."""
+    if node.get("op_type") == "Split" and "num_outputs" in attributes:
+        wanted, found = attributes["num_outputs"].value, len(node.get("output", ()))
+        if wanted != found:
+            raise Refused(f"has a Split into {wanted} parts with {found} outputs")
+
+
+def refuse_training(node: Message, attributes: dict[str, Attribute]) -> None:
+    """Refuse a `BatchNormalization` that learns: onnxruntime writes statistics where there may be no output."""
+    if node.get("op_type") == "BatchNormalization":
+        mode = attributes.get("training_mode")
+        if len(node.get("output", ())) != 1 or (mode and (mode.type != 2 or mode.value)):
+            raise Refused("has a BatchNormalization in training mode, or with more than one output")
+
+
+def refuse_integer_division(node: Message, floats: set[str]) -> None:
+    """Refuse a `Div` that may be of integers: by 0, or of the least by -1, the processor ends the process."""
+    if node.get("op_type") == "Div" and floats.isdisjoint(node.get("input", ())):
+        raise Refused("has a Div that may be of integers")
 
 
 def refuse_nested_graph(node: Message, nested: bool) -> None:

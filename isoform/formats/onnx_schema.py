@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from isoform.errors import Refused
-from isoform.formats.protobuf import Message, Span, many, one, raw, read, signed, text, varint
+from isoform.formats.protobuf import REPEATS, Message, Span, many, one, raw, read, signed, text, varint
 
 TOO_DEEP = (RecursionError,)
 """What Python raises for graphs in graphs in graphs."""
@@ -207,6 +207,7 @@ READERS = {
 
 def parse(data: bytes) -> Message:
     """Return the model in `data` by names of fields; raises `Refused` for what is not ONNX as Isoform writes it."""
+    REPEATS.set(0)
     try:
         return read(Span(data, 0, len(data)), MODEL, "ModelProto")
     except TOO_DEEP:

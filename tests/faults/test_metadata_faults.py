@@ -273,6 +273,8 @@ DOCUMENT_FAULTS = [
     document("no classes", "config", edited("classes", value=[]), r"gives \[\] as the classes", CLASSES),
     document("one class twice", "config", edited("classes", value=[1, 1]), r"gives \[1, 1\] as the classes", CLASSES),
     document("classes of two types", "config", edited("classes", value=[0, "1"]), "as the classes", CLASSES),
+    document("a class beyond int64", "config", edited("classes", value=[-1, 2**63]), "gives the class 9223372036854775808, which",
+             f"{METADATA}:refuse_large_classes"),
     document("a third class", "config", edited("classes", value=[0, 1, 2]), "other 'classes' than", NETWORK),
     document("no columns", "config", lambda site: edited("numeric", value=[])(site).replace(b'["c0", "c1"]', b"[]"),
              "gives no columns", COLUMNS),

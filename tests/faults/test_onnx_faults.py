@@ -295,10 +295,19 @@ def one_more(model: ModelProto, site: Site) -> None:
 
 
 def many_opsets(site: Site) -> bytes:
-    """Return the good model with an opset 50,001 times."""
+    """Return the good model with an opset 100,001 times."""
     model = onnx.load_model_from_string(site.good)
-    model.opset_import.extend([model.opset_import[0]] * 50_001)
+    model.opset_import.extend([model.opset_import[0]] * 100_001)
     return model.SerializeToString()
+
+
+def many_attributes(model: ModelProto, site: Site) -> None:
+    """Have 200 nodes with 1000 empty attributes each, of a hundredth of the size that they take in memory."""
+    attribute = onnx.AttributeProto(name="", type=onnx.AttributeProto.FLOATS)
+    nodes = [helper.make_node("Neg", ["n0"], [f"negative {number}"]) for number in range(200)]
+    for made in nodes:
+        made.attribute.extend([attribute] * 1000)
+    model.graph.node.extend(nodes)
 
 
 def twice(site: Site) -> bytes:
@@ -411,7 +420,75 @@ def billion_targets(model: ModelProto, site: Site) -> None:
     append(model, node, helper.make_node("ReduceMax", ["scores", "last"], ["more"], keepdims=1), last=np.array([1]))
 
 
+def division(model: ModelProto, site: Site) -> None:
+    nodes = [helper.make_node("Div", ["least", "minus one"], ["ratio"]), helper.make_node("Cast", ["ratio"], ["more"], to=1)]
+    append(model, *nodes, **{"least": np.array([[-(2**63)]]), "minus one": np.array([[-1]])})
+
+
+def division_in_body(model: ModelProto, site: Site) -> None:
+    def change(graph: Any) -> None:
+        nodes = [
+            helper.make_node("Cast", ["row"], ["whole"], to=TensorProto.INT32),
+            helper.make_node("Sub", ["whole", "whole"], ["zero"]),
+            helper.make_node("Div", ["whole", "zero"], ["ratio"]),
+            helper.make_node("Cast", ["ratio"], ["same"], to=TensorProto.FLOAT),
+        ]
+        del graph.node[:]
+        graph.node.extend(nodes)
+
+    append(model, scan(change))
+
+
+def learns(model: ModelProto, site: Site) -> None:
+    inputs, outputs = ["n0", *["one"] * 4], ["more", "means", "variances"]
+    append(model, helper.make_node("BatchNormalization", inputs, outputs, training_mode=1), one=np.ones(1, dtype=np.float32))
+
+
+def no_opset(model: ModelProto, site: Site) -> None:
+    """Leave the version of ai.onnx out: that of the other domain is all there is."""
+    del model.opset_import[:]
+    model.opset_import.add(domain="ai.onnx.ml", version=3)
+
+
+def second_opset(model: ModelProto, site: Site) -> None:
+    model.opset_import.add(domain="", version=22)
+
+
+def second_initializer(model: ModelProto, site: Site) -> None:
+    tensor = weights(model)
+    model.graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(tensor) * 2, tensor.name))
+
+
+def second_output(model: ModelProto, site: Site) -> None:
+    model.graph.output.append(model.graph.output[-1])
+
+
+def node(*arguments: Any, **attributes: Any) -> Callable[[Site], bytes]:
+    """Return how to make a model with a node of the column n0 more."""
+    return changed(lambda model, site: append(model, helper.make_node(*arguments, **attributes)))
+
+
 FAULTS = [
+    onnx_fault(21, "input left out", node("Max", ["n0", ""], ["more"]), "put that is left out", f"{POLICY}:refuse_left_out"),
+    onnx_fault(
+        21,
+        "output left out",
+        node("Split", ["n0"], ["more", ""], num_outputs=2),
+        "a Split with an input or output that is left out",
+        f"{POLICY}:refuse_left_out",
+    ),
+    onnx_fault(
+        21,
+        "more outputs than parts",
+        node("Split", ["n0"], ["more", "b", "c"], num_outputs=2, axis=1),
+        "a Split into 2 parts with 3 outputs",
+        f"{POLICY}:refuse_other_outputs",
+    ),
+    onnx_fault(21, "it learns", changed(learns), "a BatchNormalization in training mode", f"{POLICY}:refuse_training"),
+    onnx_fault(21, "-2^63 / -1", changed(division), "a Div that may be of integers", f"{POLICY}:refuse_integer_division"),
+    onnx_fault(
+        21, "0 / 0 in a body", changed(division_in_body), "a Div that may be of integers", f"{POLICY}:refuse_integer_division"
+    ),
     onnx_fault(43, "external data ../", outside(above), r"keeps the data of '.+' elsewhere \(location \.\./secret\)", ELSEWHERE),
     onnx_fault(44, "absolute path", outside(absolute), r"elsewhere \(location /.*/secret\)", ELSEWHERE),
     onnx_fault(45, "symbolic link", outside(symlink), r"elsewhere \(location linked\.bin\)", ELSEWHERE),
@@ -448,6 +525,13 @@ FAULTS = [
     onnx_fault(
         51, "onnxruntime's domain", uses("Gelu", "com.microsoft"), "of the domain 'com.microsoft'", f"{POLICY}:refuse_domain"
     ),
+    onnx_fault(
+        52, "opset left out", changed(no_opset), "gives no opset of ai.onnx, whose operators", f"{POLICY}:refuse_absent_opset"
+    ),
+    onnx_fault(52, "two opsets", changed(second_opset), "opset of one domain twice", f"{POLICY}:refuse_second_opset"),
+    onnx_fault(53, "a constant twice", changed(second_initializer), "gives the name '.+' twice", f"{POLICY}:refuse_second_name"),
+    onnx_fault(53, "a name of two nodes", node("Neg", ["n0"], ["label"]), "name 'label' twice", f"{POLICY}:refuse_second_name"),
+    onnx_fault(53, "an output twice", changed(second_output), "'probabilities' twice", f"{POLICY}:refuse_second_name"),
     onnx_fault(52, "opset 999", opset(999), "has opset 999 of ai.onnx", f"{POLICY}:refuse_opset"),
     onnx_fault(52, "opset 7", opset(7), "has opset 7 of ai.onnx", f"{POLICY}:refuse_opset"),
     onnx_fault(
@@ -461,7 +545,10 @@ FAULTS = [
     onnx_fault(53, "a second graph", twice, "gives 'graph' of a ModelProto twice", f"{WIRE}:refuse_second_value"),
     onnx_fault(53, "an unknown field", trailing, "field 1007, wire type 2, of a ModelProto", f"{WIRE}:refuse_unknown_field"),
     onnx_fault(
-        54, "a list without end", many_opsets, "has more than 50000 times 'opset_import' in one ModelProto", f"{WIRE}:refuse_many"
+        54, "a list without end", many_opsets, "has more than 100000 nodes, attributes and other parts", f"{WIRE}:refuse_many"
+    ),
+    onnx_fault(
+        54, "attributes without end", changed(many_attributes), "has more than 100000 nodes, attributes", f"{WIRE}:refuse_many"
     ),
     onnx_fault(53, "cut", lambda site: site.good[:-9], "is cut: a field of a", f"{WIRE}:refuse_overrun"),
     onnx_fault(
@@ -634,4 +721,34 @@ def test_a_model_of_170_bytes_cannot_have_32_gib(without: str, child: Child, mak
     (site.root / "small.onnx").write_bytes(data)
     outcome = child.attempt(site.root, ["-c", ANSWERS], without=without, more_memory_bytes=ROOM_BYTES)
     found = list(problems(outcome, SHIPPED, "small.onnx"))
+    assert bool(found) == bool(without), found or f"it is held without {without}"
+
+
+@pytest.mark.parametrize("without", ["", "isoform.verification:refuse_other_shape"])
+@pytest.mark.parametrize(("shape", "length", "told"), [([1], 0, r"\(\)"), ([-1, 2], 2, r"\(\d, 2\)")], ids=["scalar", "two"])
+def test_labels_of_another_shape_than_declared_are_one_line(
+    shape: list[int], length: int, told: str, without: str, child: Child, make_site: Callable[[str], Site]
+) -> None:
+    def change(model: ModelProto, site: Site) -> None:
+        next(node for node in model.graph.node if "label" in node.output).output[0] = "one"
+        constants = {"shape": shape, "length": [length], "first": [0], "second": [1], "twice": [max(length, 1)]}
+        model.graph.initializer.extend(numpy_helper.from_array(np.array(value), name) for name, value in constants.items())
+        if not length:
+            model.graph.node.append(helper.make_node("Slice", ["one", "first", "second"], ["some"]))
+        else:
+            model.graph.node.append(helper.make_node("Tile", ["one", "twice"], ["some"]))
+        nodes = [  # a zero that no inference of shapes sees
+            helper.make_node("ArgMax", ["n0"], ["zeros"], axis=1, keepdims=0),
+            helper.make_node("Slice", ["zeros", "first", "second"], ["zero"]),
+            helper.make_node("Add", ["zero", "length"], ["end"]),
+            helper.make_node("Slice", ["shape", "first", "end"], ["other shape"]),
+            helper.make_node("Reshape", ["some", "other shape"], ["label"]),
+        ]
+        model.graph.node.extend(nodes)
+
+    site = make_site("onnx")
+    site.replace(changed(change)(site))
+    site.vouch()
+    outcome = child.attempt(site.root, ["verify", str(site.folder)], without=without)
+    found = list(problems(outcome, rf"gives labels of shape {told} to \d rows", "model.onnx"))
     assert bool(found) == bool(without), found or f"it is held without {without}"
