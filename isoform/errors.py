@@ -10,12 +10,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+MAX_LETTERS = 500
+"""Of each part of an error's line."""
+
 
 class IsoformError(Exception):
     """A failure told as `PATH: REASON; ACTION`.
 
     `where` is the file, folder or option at fault, `reason` what is wrong with it and `action` what the
-    reader can do. `str(error)` joins the three into one line, whatever line breaks they contain.
+    reader can do. `str(error)` joins the three into one line, whatever line breaks they contain, each of
+    `MAX_LETTERS` at most: they may quote a hostile file.
     """
 
     exit_status = 1
@@ -25,7 +29,8 @@ class IsoformError(Exception):
         super().__init__(where, reason, action)
 
     def __str__(self) -> str:
-        return printable(" ".join(f"{self.where}: {self.reason}; {self.action}".split()))
+        where, reason, action = (cut(" ".join(part.split())) for part in (self.where, self.reason, self.action))
+        return printable(f"{where}: {reason}; {action}")
 
 
 class BadInput(IsoformError):
@@ -52,6 +57,11 @@ class Refused(Exception):
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, its type when it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def cut(text: str) -> str:
+    """Return `text`, or its first and last letters when it has more than `MAX_LETTERS`."""
+    return text if len(text) <= MAX_LETTERS else f"{text[: MAX_LETTERS - 100]}…{text[-99:]}"
 
 
 def printable(text: str) -> str:

@@ -91,7 +91,7 @@ def _inspect_safetensors(path: Path, data: bytes) -> Iterator[str]:
     try:
         header = safetensors_header.read(data)
     except Refused as refusal:
-        raise BadInput(path, f"is not safetensors ({refusal})", "rebuild it with 'dvc repro'") from None
+        raise CheckFailed(path, f"is not safetensors ({refusal})", UNSAFE) from None
     for name, tensor in header.tensors.items():
         yield f"  tensor  {name:<28} {tensor.dtype} {tensor.shape}"
     yield f"  metadata  tied: {header.tied}"

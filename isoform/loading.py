@@ -159,6 +159,8 @@ def parse_model(path: Path, name: str, data: bytes, config: Config, allow_versio
     options = {"allow_version_skew": allow_version_skew} if FORMATS[name].bound_to else {}
     try:
         return module.load(data, config, **options)
+    except BadInput as error:  # of the network that config.json describes
+        raise BadInput(path.parent / "config.json", f"{error.where} {error.reason}", error.action) from error
     except IsoformError:
         raise
     except Refused as refusal:
@@ -198,6 +200,7 @@ def read_golden(folder: Path, metadata: Metadata) -> Golden:
     path = folder / "golden.json"
     golden = documents.parse(Golden, _entry(folder, metadata, "golden"), path)
     documents.refuse_bad_tolerance(golden, path)
+    documents.refuse_no_rows(golden, path)
     return golden
 
 

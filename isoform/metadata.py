@@ -27,6 +27,8 @@ MAX_DOCUMENT_BYTES = 32 << 20
 
 DOCUMENTS = ("config", "golden")
 """Files of a version that hold no model."""
+MAX_TOLERANCE = 1e-3
+"""Of golden.json: a hundred times the one that is published."""
 MODEL_NAME = r"[a-z][a-z0-9_]{0,63}"
 VERSION = r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}"
 FILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
@@ -269,6 +271,13 @@ def refuse_other_network(config: Config, path: Path) -> None:
 
 
 def refuse_bad_tolerance(golden: Golden, path: Path) -> None:
-    """Raise `BadInput` for limits that no difference could be measured by."""
-    if not golden.tolerance >= 0 or not golden.scale > 0:
+    """Raise `BadInput` for limits that no difference, or every one, would keep; those of probabilities have the scale 1."""
+    is_scale = golden.scale > 0 if golden.probabilities is None else golden.scale == 1
+    if not 0 <= golden.tolerance <= MAX_TOLERANCE or not is_scale:
         raise BadInput(path, f"gives the tolerance {golden.tolerance:g} and the scale {golden.scale:g}", REDO)
+
+
+def refuse_no_rows(golden: Golden, path: Path) -> None:
+    """Raise `BadInput` when there is nothing to replay: any model would agree."""
+    if not golden.rows:
+        raise BadInput(path, "holds no rows", REDO)

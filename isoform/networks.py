@@ -78,7 +78,14 @@ class Features(nn.Module):
         return torch.cat(parts, dim=1)
 
 
+def refuse_empty_layer(*sizes: int) -> None:
+    """Raise `ValueError` for a layer without units: torch builds it, and warns."""
+    if min(sizes) < 1:
+        raise ValueError(f"a layer would have {min(sizes)} units")
+
+
 def _hidden_layer(inputs: int, hidden: int, dropout: float, outputs: int) -> nn.Sequential:
+    refuse_empty_layer(inputs, hidden, outputs)
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, outputs))
 
 
@@ -133,6 +140,9 @@ class SimpleRegressor(nn.Module):
 
 NETWORKS: dict[str, type[nn.Module]] = {"SimpleClassifier": SimpleClassifier, "SimpleRegressor": SimpleRegressor}
 
+UNFIT = (TypeError, ValueError, RuntimeError, OverflowError)
+"""What a class raises for arguments that it does not take."""
+
 
 def build(network: Network | None, max_numbers: int | None = None) -> nn.Module:
     """Return the network that `network` describes, with fresh weights.
@@ -145,7 +155,7 @@ def build(network: Network | None, max_numbers: int | None = None) -> nn.Module:
     try:
         with nullcontext() if max_numbers is None else weights.Limit(max_numbers):
             return NETWORKS[network.class_name](**network.arguments)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+    except UNFIT as error:
         raise BadInput(f"network '{network.class_name}'", f"does not take these arguments ({error})", "correct them") from None
 
 

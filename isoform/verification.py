@@ -127,12 +127,14 @@ def answers_of(golden: Golden, config: Config) -> np.ndarray:
     answers = golden.probabilities if config.task == "classification" else [[value] for value in golden.prediction or []]
     if answers is None or len(answers) != rows or any(len(row) != width for row in answers):
         raise BadInput("golden.json", f"has not {width} {config.task} answers for each of {rows} rows", documents.REDO)
-    return np.array(answers, dtype=np.float32).reshape(rows, width)
+    with np.errstate(over="ignore"):  # beyond float32's range is inf, with which no answer agrees
+        return np.array(answers, dtype=np.float32).reshape(rows, width)
 
 
 def difference(found: np.ndarray, expected: np.ndarray, scale: float) -> float:
     """Return the largest difference of two answers of one shape, in the units of `Golden.tolerance`; NaN for a NaN."""
-    apart = np.abs(found.astype(np.float64) - expected) / np.maximum(scale, np.abs(expected.astype(np.float64)))
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(found.astype(np.float64) - expected) / np.maximum(scale, np.abs(expected.astype(np.float64)))
     return float(apart.max(initial=0.0))
 
 

@@ -15,6 +15,13 @@ def test_line_breaks_in_a_reason_become_spaces() -> None:
     assert str(BadInput("a", "first\nsecond\r\n\tthird", "go on")) == "a: first second third; go on"
 
 
+def test_what_a_line_quotes_is_cut() -> None:
+    line = str(BadInput("folder/" * 100 + "model.onnx", "x" * 250_000 + " is wrong", "y" * 500))
+    where, reason, action = line.replace("; ", ": ").split(": ")
+    assert [len(part) for part in (where, reason, action)] == [500, 500, 500]
+    assert (where[-11:], reason[-9:], action) == ("/model.onnx", " is wrong", "y" * 500)
+
+
 @pytest.mark.parametrize("hostile", ["\x1b[2J", "\x07", "\x9b31m", "\u202e", "\ud800", "\u2028", "\0"])
 def test_no_control_character_reaches_the_terminal(hostile: str) -> None:
     line = str(CheckFailed(f"x{hostile}y", "is odd", "look"))

@@ -117,7 +117,7 @@ def header(content: Any) -> bytes:
 def test_what_is_no_safetensors_file_is_one_line(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(data)
-    with pytest.raises(BadInput, match="is not safetensors"):
+    with pytest.raises(CheckFailed, match="is not safetensors"):
         lines(path)
 
 

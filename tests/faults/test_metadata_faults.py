@@ -285,6 +285,15 @@ DOCUMENT_FAULTS = [
     document("a regression's task", "config", edited("task", value="regression"), "as the classes of a regression", CLASSES),
     document("a task that is none", "config", edited("task", value="clustering"), r"^\$\.task is", OTHER_TYPE),
     document("a negative tolerance", "golden", edited("tolerance", value=-1.0), "gives the tolerance -1", TOLERANCE),
+    document("a tolerance that all keep", "golden", edited("tolerance", value=1e308), r"tolerance 1e\+308", TOLERANCE),
+    document("a scale that all keep", "golden", edited("scale", value=1e308), r"and the scale 1e\+308", TOLERANCE),
+    document("no rows", "golden", lambda site: json.dumps(
+        json.loads(site.good) | {"rows": [], "label": [], "probabilities": []}).encode(), "holds no rows",
+             f"{METADATA}:refuse_no_rows"),
+    document("no hidden units", "config", edited("network", "arguments", "hidden", value=0),
+             r"^network '\w+' does not take these arguments \(a layer would have 0 units", "isoform.networks:refuse_empty_layer"),
+    document("an argument that is not known", "config", edited("network", "arguments", "hiddem", value=8),
+             r"^network '\w+' does not take these arguments \(.* 'hiddem'", "isoform.networks:UNFIT=()"),
     document("no scale", "golden", edited("scale", value=0.0), "and the scale 0", TOLERANCE),
 ]  # fmt: skip
 
