@@ -23,7 +23,7 @@ class Attempt:
     reason: str
     """Regular expression that the reason must match."""
     guard: str
-    """What gives this reason, as `child.take_out` takes it: without it the test must turn red."""
+    """What gives this reason, as `guards.take_out` takes it: without it the test must turn red."""
     path: str = ""
     """What the line must name."""
     timeout_s: float = TIMEOUT_S

@@ -9,10 +9,10 @@ what loading a file never does.
 
 import sys
 
-ARMED = False
 CODE: object = None
 """What the fork is there to run."""
-EVENTS: list[str] = []
+EVENTS = -1
+"""The file to which the fork reports, a line of JSON each, while it is watched."""
 FORBIDDEN = (
     "exec",
     "import",
@@ -22,6 +22,8 @@ FORBIDDEN = (
     "os.posix_spawn",
     "os.fork",
     "os.spawn",
+    "os.kill",
+    "signal.pthread_kill",
     "pty.",
     "socket.",
     "ctypes.",
@@ -34,6 +36,9 @@ FORBIDDEN = (
     "os.link",
     "os.symlink",
     "os.truncate",
+    "os.utime",
+    "os.setxattr",
+    "os.removexattr",
     "shutil.",
     "tempfile.",
     "urllib.",
@@ -42,21 +47,25 @@ FORBIDDEN = (
 
 
 def watch(event: str, arguments: tuple[object, ...]) -> None:
-    """Note an event that loading never raises; the fork reports them."""
-    if not ARMED or (event == "exec" and arguments[0] is CODE):
+    """Report an event that loading never raises, at once: what comes next may end the process."""
+    if EVENTS < 0 or (event == "exec" and arguments[0] is CODE):
         return
     if arguments and isinstance(arguments[0], str | os.PathLike) and LOCK.fullmatch(os.fspath(arguments[0])):
         return  # a stage's lock, which is there before it looks at anything
     if event == "open":
         mode, flags = arguments[1], arguments[2]
-        writes = bool(set(mode) & set("wax+")) if isinstance(mode, str) else bool(isinstance(flags, int) and flags & 3)
+        writes = bool(set(mode) & set("wax+")) if isinstance(mode, str) else bool(isinstance(flags, int) and flags & WRITES)
         if writes:
-            EVENTS.append(f"open {arguments[0]!r} for writing")
+            report(f"open {arguments[0]!r} for writing")
     elif event == "import":
         if arguments[0] not in sys.modules:
-            EVENTS.append(f"import {arguments[0]}")
+            report(f"import {arguments[0]}")
     elif event.startswith(FORBIDDEN):
-        EVENTS.append(f"{event} {arguments!r}"[:200])
+        report(f"{event} {arguments!r}"[:200])
+
+
+def report(seen: str) -> None:
+    os.write(EVENTS, (json.dumps(seen) + "\n").encode())
 
 
 sys.addaudithook(watch)
@@ -74,29 +83,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from guards import take_out_all
+
 LOCK = re.compile(r"\.scratch(/[\w-]+\.lock)?")
-
-
-def take_out(guard: str) -> None:
-    """Replace `module:function` by one that lets everything pass, or set `module:CONSTANT=literal`; or do as `-c CODE` says."""
-    import ast
-
-    if guard.startswith("-c "):
-        exec(guard.removeprefix("-c "), {})
-        return
-    place, _, value = guard.partition("=")
-    module_name, _, name = place.partition(":")
-    *owners, last = name.split(".")
-    owner: Any = importlib.import_module(module_name)
-    for attribute in owners:
-        owner = getattr(owner, attribute)
-    guard_itself = getattr(owner, last)  # a guard that is not there guards nothing
-    replacement = ast.literal_eval(value) if value else lambda *arguments, **options: None
-    setattr(owner, last, replacement)
-    if not value:  # wherever it was imported to, or stands in a table
-        tables = [vars(module) for key, module in sys.modules.items() if key.startswith("isoform.")]
-        for table in [*tables, *(inner for outer in tables for inner in outer.values() if type(inner) is dict)]:
-            table.update({key: replacement for key, found in table.items() if found is guard_itself})
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 def program(command: list[str]) -> Callable[[], int]:
@@ -114,24 +104,23 @@ def program(command: list[str]) -> Callable[[], int]:
     return lambda: exec(CODE, {"__name__": "__main__"}) or 0  # type: ignore[arg-type, func-returns-value]
 
 
-def attempt(request: dict[str, Any]) -> int:
+def attempt(request: dict[str, Any], events: int) -> int:
     """Run the command of a request in this process, watched and limited, and return its exit status."""
-    global ARMED
-    for guard in request["without"]:
-        take_out(guard)
+    global EVENTS
+    take_out_all(request["without"])
     main = program(request["command"])
     os.chdir(request["root"])
     with open("/proc/self/statm") as file:
         taken = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + request["more_memory_bytes"],) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    ARMED = True
+    EVENTS = events
     try:
         return main()
     except SystemExit as exit:
         return exit.code or 0 if isinstance(exit.code, int | None) else 2
     finally:
-        ARMED = False
+        EVENTS = -1
 
 
 def in_fork(request: dict[str, Any]) -> None:
@@ -142,7 +131,7 @@ def in_fork(request: dict[str, Any]) -> None:
     events = os.open(f"{request['scratch']}/events", os.O_WRONLY)
     status = 70
     try:
-        status = attempt(request)
+        status = attempt(request, events)
     except BaseException:
         import traceback
 
@@ -151,7 +140,6 @@ def in_fork(request: dict[str, Any]) -> None:
         with contextlib.suppress(BaseException):
             sys.stdout.flush()
             sys.stderr.flush()
-        os.write(events, json.dumps(EVENTS).encode())
         os._exit(status)
 
 

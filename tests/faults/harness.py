@@ -16,10 +16,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 from builders import REPOSITORY, Workspace
+from guards import BROKEN
 
 from isoform.formats import FORMATS
 from isoform.integrity import sha256
@@ -28,13 +29,13 @@ TIMEOUT_S = 20.0
 LARGE_BYTES = 64 << 20
 """A larger file is compared by size and time: those that faults need are sparse, of gigabytes."""
 MORE_MEMORY_BYTES = 1 << 30
+PROGRAMS = "/usr/bin:/bin"
+"""PATH of the process in which faults are tried."""
 
 MODEL_OF = {"joblib": "forest", "pickle": "forest", "golden": "forest"}
 """Format or document → the model of the workspace whose file is replaced; `network` for all others."""
 DOCUMENTS = ("metadata", "config", "golden")
 """What else of a version is read: nothing vouches for metadata.json, which has no way (b)."""
-
-Way = Literal["a", "b", "-"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +54,6 @@ class Fault:
     """Regular expression that the reason given in way (b) must match."""
     guard: str
     """`module:function` that gives this reason: without it the test must turn red. Or `module:CONSTANT=literal`."""
-    may_answer: bool = False
-    """Valid content, only different: finite answers will do in way (b)."""
     timeout_s: float = TIMEOUT_S
 
     def __str__(self) -> str:
@@ -157,6 +156,11 @@ class Outcome:
     peak_bytes: int
     seconds: float
 
+    def __post_init__(self) -> None:
+        """Raise when a guard was not there to be taken out: whatever else is said, nothing was tried."""
+        if self.status == BROKEN:
+            raise RuntimeError(f"a guard could not be taken out:\n{self.stderr}")
+
     @property
     def reason(self) -> str:
         """REASON of the line `error: PATH: REASON; ACTION`, the whole of stderr when there is no such line."""
@@ -184,7 +188,7 @@ class Child:
             stdout=subprocess.PIPE,
             text=True,
             cwd=REPOSITORY,
-            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={"PATH": PROGRAMS, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         )
         self._ask(warm)
 
@@ -228,7 +232,7 @@ class Child:
         return Outcome(
             stdout=(scratch / "stdout").read_text(errors="replace"),
             stderr=(scratch / "stderr").read_text(errors="replace"),
-            events=json.loads((scratch / "events").read_text() or "[]"),
+            events=[json.loads(line) for line in (scratch / "events").read_text().splitlines()],
             changed=sorted(name for name in differing if name != ".scratch"),  # where a stage's lock was
             **answer,
         )
@@ -268,7 +272,7 @@ def problems(outcome: Outcome, reason: str, path: str = "") -> Iterator[str]:
     yield from damage(outcome)
     if outcome.status == 0:
         yield "it was not refused"
-    line = re.fullmatch(r"error: (?P<path>.+?): (?P<reason>.+); (?P<action>[^;]+)\n", outcome.stderr)
+    line = re.fullmatch(r"error: (?P<path>.+?): (?P<reason>.+); (?P<action>[^;\n]+)\n", outcome.stderr)
     if not line:
         yield f"it did not say one line 'error: PATH: REASON; ACTION', but {outcome.stderr[-2000:]!r}"
     elif not re.search(reason, line["reason"]):

@@ -25,7 +25,7 @@ def run(command: list[str], folder: str, variables: dict[str, str], streams: str
     else:
         from isoform.cli import main
     if without:
-        from child import take_out
+        from guards import take_out_all
 
-        take_out(without)
+        take_out_all([without])
     sys.exit(main(command[1:]))

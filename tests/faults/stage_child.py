@@ -25,7 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from child import ended, take_out
+from child import ended
+from guards import take_out_all
 
 import stages  # noqa: F401 - before numpy: it sets what numpy and torch read when they are loaded
 from isoform.integrity import sha256
@@ -92,8 +93,6 @@ def in_fork(request: dict[str, Any], begin: int) -> None:
     try:
         os.chdir(request["root"])
         tempfile._name_sequence = iter(f"{number:08}" for number in range(10**8))  # type: ignore[assignment]
-        for guard in request["without"]:
-            take_out(guard)
         if request["file_bytes"] is not None:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"], resource.RLIM_INFINITY))
@@ -101,6 +100,7 @@ def in_fork(request: dict[str, Any], begin: int) -> None:
         if request["powerless"]:
             give_up_rights()
         os.read(begin, 1)
+        take_out_all(request["without"])
         status = run(*request["stage"])
     except BaseException:
         import traceback

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from builders import MODELS, Workspace
-from harness import TIMEOUT_S, Child, Outcome
+from harness import PROGRAMS, TIMEOUT_S, Child, Outcome
 
 import isoform
-from isoform.errors import IsoformError
+from isoform.errors import BadInput, IsoformError
 from isoform.metadata import to_json
 from isoform.rows import Columns
 from pipeline import datasets
@@ -51,6 +51,8 @@ class Stages(Child):
     program = "stage_child.py"
 
     def __init__(self) -> None:
+        if not shutil.which("strace", path=PROGRAMS):
+            raise BadInput("strace", "is not installed", "apt-get install strace, or run .ci/programs")
         super().__init__([])
 
     def warm(self, root: Path, stage: Sequence[str]) -> None:

@@ -15,8 +15,11 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pipeline import params
 if "{field}":
-    params.{section}.__pydantic_fields__["{field}"] = FieldInfo.from_annotation(Any)
+    fields = params.{section}.__pydantic_fields__
+    assert "{field}" in fields
+    fields["{field}"] = FieldInfo.from_annotation(Any)
 else:
+    assert params.{section}.model_config["extra"] == "forbid"
     params.{section}.model_config["extra"] = "ignore"
 sections = "Data Onnx Evaluation Training TorchHyperparameters SklearnModel TorchModel Models Params"
 for name in sections.split():
