@@ -48,9 +48,10 @@ Every classifier and regressor of scikit-learn through every format, on a small 
 *Difference* is the largest between model.onnx and the fitted Pipeline, on held-out rows and on hostile ones, for regressors
 in standard deviations of the target; joblib and pickle agree to the last bit. A – says that the estimator did not come so
 far, and the last column why. One that is *blocked by parity* has a converter that answers otherwise: always, or only at
-places where the estimator's answer jumps and a last bit of float32 decides. Sizes are in bytes.
+places where the estimator's answer jumps and a last bit of float32 decides. One *blocked by a policy* takes an
+operator or a class that is on no allowlist of isoform/formats. Sizes are in bytes.
 """
-PUBLISHED, BLOCKED, UNLISTED = "published", "blocked by parity", "blocked: its pickle is not allowlisted"
+PUBLISHED, BLOCKED, UNLISTED = "published", "blocked by parity", "blocked by a policy"
 REFUSED, UNFIT = "without a converter", "not fitted"
 
 OUTCOMES = (PUBLISHED, BLOCKED, UNLISTED, REFUSED, UNFIT)
