@@ -123,6 +123,42 @@ def other_model(site: Site) -> bytes:
     return WRITERS[site.format](model)
 
 
+def swap_columns(found: Any) -> None:
+    """Let the Pipeline say that it was fitted on the same columns in another order."""
+    names = found.feature_names_in_
+    found[0].feature_names_in_ = np.array([names[1], names[0], *names[2:]], dtype=object)
+
+
+def swap_classes(found: Any) -> None:
+    """Let the forest give the probability of each class as that of the other."""
+    found[-1].classes_ = found[-1].classes_[::-1].copy()
+
+
+def forget_columns(found: Any) -> None:
+    del found[0].feature_names_in_
+
+
+def demand(found: Any) -> None:
+    """Let a linear model ask for a column more than it is given."""
+    found[-1].n_features_in_ += 1
+
+
+def overflow(found: Any) -> None:
+    """Let a linear model answer with NaN."""
+    found[-1].intercept_ = np.array([np.nan])
+
+
+def with_pipeline(alter: Callable[[Any], None]) -> Callable[[Site], bytes]:
+    """Return a maker of the good Pipeline altered."""
+
+    def make(site: Site) -> bytes:
+        found = good(site)
+        alter(found)
+        return WRITERS[site.format](found)
+
+    return make
+
+
 def empty(found: Any) -> None:
     """Leave a tree as it is before it has nodes."""
     found.estimators_[0].tree_ = Forged(*found.estimators_[0].tree_.__reduce__()[:2])
@@ -303,6 +339,41 @@ FORESTS = [
         "holds a VotingClassifier, not a Pipeline",
         f"{POLICY}:refuse_other_model",
         "pickle",
+    ),
+    *fault(
+        21,
+        "a Pipeline of columns in another order",
+        with_pipeline(swap_columns),
+        r"^was fitted on the columns \['n1', 'n0', .*\], which are not those of config\.json$",
+        f"{POLICY}:refuse_other_columns",
+    ),
+    *fault(
+        21,
+        "a Pipeline of classes in another order",
+        with_pipeline(swap_classes),
+        r"^was fitted on the classes \[1, 0\], which are not those of config\.json$",
+        f"{POLICY}:refuse_other_columns",
+    ),
+    *fault(
+        21,
+        "a Pipeline of no columns",
+        with_pipeline(forget_columns),
+        "^does not say which columns and classes it was fitted on ",
+        f"{POLICY}:refuse_other_columns",
+    ),
+    *fault(
+        21,
+        "a model of more columns than it is given",
+        with_estimator(LogisticRegression(), demand),
+        r"^cannot answer a row \(ValueError: X has \d+ features, but ",
+        f"{POLICY}:refuse_mute",
+    ),
+    *fault(
+        21,
+        "an answer of NaN",
+        with_estimator(LogisticRegression(), overflow),
+        r"^answers a row with \[nan, nan\], of shape \(1, 2\)$",
+        f"{POLICY}:refuse_mute",
     ),
     *fault(
         21,

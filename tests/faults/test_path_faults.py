@@ -264,7 +264,7 @@ def outside(root: Path, *command: str) -> Outcome:
     return Outcome(done.returncode, done.stdout, done.stderr, [], changed, timed_out=False, peak_bytes=0, seconds=0)
 
 
-def test_a_stage_does_not_wait_at_a_pipe_before_it_begins(root: Path, record: Record) -> None:
+def test_64_a_stage_does_not_wait_at_a_pipe_before_it_begins(root: Path, record: Record) -> None:
     pipe("params.yaml", [])(root)
     outcome = outside(root, sys.executable, "-m", "stages.prepare")
     expect("-", problems(outcome, "^is not a regular file$", "params.yaml"))
@@ -286,7 +286,7 @@ STALE = {"dvc.lock": "isoform.integrity:refuse_irregular", "dvc.yaml": IRREGULAR
 
 
 @pytest.mark.parametrize("name", STALE)
-def test_stale_does_not_wait_at_a_pipe(name: str, repository: Path, record: Record) -> None:
+def test_64_stale_does_not_wait_at_a_pipe(name: str, repository: Path, record: Record) -> None:
     assert outside(repository, "isoform", "stale").status == 0
     pipe(name, [])(repository)
     reason = "^is not a regular file$"
@@ -312,7 +312,7 @@ def checkout(root: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("key", EVIL)
-def test_no_key_of_params_yaml_reaches_the_shell_of_dvc(key: str, checkout: Path, record: Record) -> None:
+def test_62_no_key_of_params_yaml_reaches_the_shell_of_dvc(key: str, checkout: Path, record: Record) -> None:
     renamed(key)(checkout)
     outcome = outside(checkout, "dvc", "repro", "--single-item", f"train_sklearn@{key}")
     assert outcome.status != 0

@@ -314,7 +314,7 @@ test_it_is_held, test_it_is_not_held_without_its_guard = both(STREAMS)
 
 
 @pytest.mark.parametrize("name", ["joblib", "pickle"])
-def test_a_model_recorded_with_another_scikit_learn_is_an_error(
+def test_22_a_model_recorded_with_another_scikit_learn_is_an_error(
     name: str, child: Child, make_site: Callable[[str], Site], record: Record
 ) -> None:
     site = make_site(name)
@@ -329,7 +329,7 @@ def test_a_model_recorded_with_another_scikit_learn_is_an_error(
 
 
 @pytest.mark.parametrize("name", ["joblib", "pickle"])
-def test_another_scikit_learn_inside_is_a_warning_where_that_is_allowed(
+def test_22_another_scikit_learn_inside_is_a_warning_where_that_is_allowed(
     name: str, make_site: Callable[[str], Site], caplog: pytest.LogCaptureFixture
 ) -> None:
     site = make_site(name)

@@ -350,7 +350,7 @@ LARGE = {"one layer": {"hidden": 10**9}, "many embeddings": {"cardinalities": [3
 
 @pytest.mark.parametrize("arguments", LARGE.values(), ids=LARGE.keys())
 @pytest.mark.parametrize("name", ["state_dict", "full_model", "safetensors"])
-def test_a_network_that_its_file_cannot_fill_takes_no_memory(
+def test_29_a_network_that_its_file_cannot_fill_takes_no_memory(
     name: str,
     arguments: dict[str, Any],
     child: Child,
