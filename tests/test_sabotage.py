@@ -163,13 +163,15 @@ def test_an_answer_that_is_right_in_small_batches_only_is_blocked(workspace: Wor
     def limit(made: ModelProto) -> None:
         """Add to the answers 1e-4 a hundred rows: nothing in batches of 60."""
         answer = node(made, "Identity", "probabilities")
-        made.graph.initializer.append(numpy_helper.from_array(np.array([100]), "/hundred"))
+        made.graph.initializer.append(numpy_helper.from_array(np.float32([100]), "/hundred"))
         made.graph.initializer.append(numpy_helper.from_array(np.float32([1e-4, -1e-4]), "/off"))
         source = answer.input[0]
         added = [
             helper.make_node("Shape", [source], ["/shape"], end=1),
-            helper.make_node("Div", ["/shape", "/hundred"], ["/hundreds"]),
-            helper.make_node("Cast", ["/hundreds"], ["/factor"], to=TensorProto.FLOAT),
+            helper.make_node("Cast", ["/shape"], ["/rows"], to=TensorProto.FLOAT),
+            helper.make_node("Div", ["/rows", "/hundred"], ["/hundreds"]),
+            helper.make_node("Cast", ["/hundreds"], ["/whole"], to=TensorProto.INT64),
+            helper.make_node("Cast", ["/whole"], ["/factor"], to=TensorProto.FLOAT),
             helper.make_node("Mul", ["/factor", "/off"], ["/error"]),
         ]
         made.graph.node.extend(added)
