@@ -8,32 +8,26 @@ list not even then. This asks the remote alone: what lies in the local cache is 
 import hashlib
 import json
 import re
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isoform.errors import BadInput, CheckFailed, Refused, first_line
+from isoform.errors import BadInput, CheckFailed, Refused
+from isoform.remote_requests import answering, ask, told_by_dvc, unreadable
 from isoform.staleness import refuse_cut_lock
 
-PATIENCE_S = 30
-"""How long a remote may be silent; libraries of remotes wait up to half an hour. Counts in a main thread with SIGALRM alone."""
 MISSING = "is missing"
 WORKSPACE = "the workspace"
 RECORD = "restore dvc.lock from Git, or run 'dvc repro' and commit it"
 OTHER_COMMIT = "its objects cannot be asked for: name, or tag, a commit at which every stage has run"
 READ = "'isoform remote check --deep' reads it and says what is wrong, the object or the record"
 WHOLE = "its content is right, so leave it: the record is wrong, restore the dvc.lock or .dvc file that names it"
-EXTRAS = "pip install -c requirements-dev.lock 'dvc[s3]', 'dvc[ssh]' or what the remote needs"
 BATCH = 200
 CHUNK_BYTES = 1 << 20
 MAX_LIST_BYTES = 256 << 20
 OID = re.compile(r"[0-9a-f]{32}(\.dir)?")
-REFUSALS = re.compile(r"credential|permission|denied|forbidden|unauthori[sz]ed|expired|invalid ?access|signature", re.IGNORECASE)
 
 
 @dataclass
@@ -68,17 +62,17 @@ def check(
     and have the recorded size; with `deep` it is read and its MD5 compared as well. What dvc.lock does not record comes first, in
     a report of its own. Raises `BadInput` when there is no such repository, revision or remote, or the remote does not answer.
     """
-    with _told_by_dvc(root):
+    with told_by_dvc(root):
         from dvc.repo import Repo
 
         repo = Repo(Repo.find_root(str(root)))
         named, bad = _named_objects(repo, remote, revision, all_tags)
     if bad:
-        yield Report("dvc.lock", len(bad), bad)
+        yield Report("dvc.lock", bad=bad)
     elif not named:
         raise BadInput(revision or "dvc.lock", "names no object of a remote", "run 'dvc repro', and commit dvc.lock")
     for (name, hash_name), objects in named.items():
-        with _told_by_dvc(name or "the default remote"):
+        with told_by_dvc(name or "the default remote"):
             odb = repo.cloud.get_remote_odb(name, "remote check", hash_name)
         yield _check_remote(odb, objects, deep)
 
@@ -178,7 +172,7 @@ def _refuse_cut_lock_at(repo: Any) -> None:
 
 def _check_remote(odb: Any, objects: list[Named], deep: bool) -> Report:
     report = Report(odb.fs.unstrip_protocol(odb.path))
-    refuse_absent_remote(report.url, _ask(odb, lambda: odb.fs.exists(odb.path)))
+    refuse_absent_remote(report.url, ask(odb, lambda: odb.fs.exists(odb.path)))
     files = {item.oid: item for item in objects if not item.oid.endswith(".dir")}
     folders = [(item, _list_files(odb, item, report)) for item in objects if item.oid.endswith(".dir")]
     for folder, listed in folders:
@@ -223,13 +217,13 @@ def _look_up(odb: Any, files: list[Named], report: Report) -> dict[str, int]:
     for start in range(0, len(files), BATCH):
         batch = files[start : start + BATCH]
         paths = [odb.oid_to_path(item.oid) for item in batch]
-        with _answering(odb) as heard:
+        with answering(odb) as heard:
             entries = odb.fs.info(paths, callback=Callback(hooks={"each": heard}), return_exceptions=True)
         for item, entry in zip(batch, entries, strict=True):
             with _noted(odb, item, report):
                 refuse_missing(entry)
                 if isinstance(entry, Exception):
-                    raise _unreadable(odb, entry) from entry
+                    raise unreadable(odb, entry) from entry
                 sizes[item.oid] = entry["size"]
     return sizes
 
@@ -237,7 +231,7 @@ def _look_up(odb: Any, files: list[Named], report: Report) -> dict[str, int]:
 def _list_files(odb: Any, folder: Named, report: Report) -> list[tuple[str, str]]:
     """Return (oid, path) of each file that a folder's list names; none when it is missing or cut."""
     with _noted(odb, folder, report):
-        refuse_missing(_ask(odb, lambda: odb.fs.info(odb.oid_to_path(folder.oid), return_exceptions=True)))
+        refuse_missing(ask(odb, lambda: odb.fs.info(odb.oid_to_path(folder.oid), return_exceptions=True)))
         content = _read(odb, folder.oid)
         refuse_altered_list(folder.oid, hashlib.md5(content, usedforsecurity=False).hexdigest())
         return [(_valid(entry["md5"], folder.names[0]), entry["relpath"]) for entry in _entries(content)]
@@ -255,16 +249,16 @@ def _entries(content: bytes) -> list[dict[str, str]]:
 
 def _read(odb: Any, oid: str) -> bytes:
     """Return an object of at most `MAX_LIST_BYTES`: what is hashed is what is parsed."""
-    with _ask(odb, lambda: odb.fs.open(odb.oid_to_path(oid), "rb")) as stream:
-        return bytes(_ask(odb, lambda: stream.read(MAX_LIST_BYTES)))
+    with ask(odb, lambda: odb.fs.open(odb.oid_to_path(oid), "rb")) as stream:
+        return bytes(ask(odb, lambda: stream.read(MAX_LIST_BYTES)))
 
 
 def _md5(odb: Any, oid: str, progress: Callable[[int], object] = lambda _: None) -> str:
     from dvc_data.hashfile.hash import get_hash_stream
 
-    with _ask(odb, lambda: odb.fs.open(odb.oid_to_path(oid), "rb")) as file:
+    with ask(odb, lambda: odb.fs.open(odb.oid_to_path(oid), "rb")) as file:
         stream = get_hash_stream(file, odb.hash_name)
-        while data := _ask(odb, lambda: stream.read(CHUNK_BYTES)):
+        while data := ask(odb, lambda: stream.read(CHUNK_BYTES)):
             progress(len(data))
         return str(stream.hash_value)
 
@@ -281,78 +275,6 @@ def _noted(odb: Any, item: Named, report: Report, action: str = "") -> Iterator[
         push = f"delete {' and '.join(gone)} there, then 'dvc push'" if gone else "run 'dvc push'"
         reason = f"{refusal} (needed for {item.names[0]}{others})"
         report.bad.append(CheckFailed(_url(odb, item.oid), reason, action or f"{push} from a clone that has it"))
-
-
-def _ask(odb: Any, request: Callable[[], Any]) -> Any:
-    """Return what the remote answers to one request."""
-    with _answering(odb):
-        return request()
-
-
-@contextmanager
-def _answering(odb: Any) -> Iterator[Callable[..., None]]:
-    """Raise `BadInput` when the remote refuses us, fails or is silent; give what to call at each of several answers."""
-    try:
-        with _patience() as heard:
-            yield heard
-    except Exception as error:  # each protocol's library has exceptions of its own
-        raise _unreadable(odb, error) from error
-
-
-def _unreadable(odb: Any, error: Exception) -> BadInput:
-    url = odb.fs.unstrip_protocol(odb.path)
-    told = f"{type(error).__name__}: {first_line(error)}"
-    if REFUSALS.search(told):
-        return BadInput(url, f"refuses us ({told})", "give credentials that may read, in .dvc/config.local or the environment")
-    return BadInput(url, f"cannot be reached ({told})", "check the remote's url, the network and the server, and run again")
-
-
-@contextmanager
-def _patience() -> Iterator[Callable[..., None]]:
-    """Raise `TimeoutError` in a block that hears nothing for longer than a remote may be silent."""
-    until = time.monotonic() + PATIENCE_S
-
-    def heard(*_: object, **__: object) -> None:
-        nonlocal until
-        until = time.monotonic() + PATIENCE_S
-
-    def ring(*_: object) -> None:
-        left = until - time.monotonic()
-        if left <= 0:
-            raise TimeoutError(f"no answer within {PATIENCE_S} s")
-        # Here and not in `heard`, which other threads call: one that came late would leave an alarm that nobody handles.
-        signal.setitimer(signal.ITIMER_REAL, left)
-
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGALRM"):
-        yield heard
-        return
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
-    try:
-        yield heard
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-@contextmanager
-def _told_by_dvc(where: str | Path) -> Iterator[None]:
-    """Turn dvc's errors into ours."""
-    try:
-        from dvc.config import NoRemoteError
-        from dvc.exceptions import DvcException
-        from dvc_objects.fs.errors import ConfigError, RemoteMissingDepsError
-    except ImportError:
-        raise BadInput("dvc", "is not installed", EXTRAS) from None
-    try:
-        yield
-    except (ImportError, RemoteMissingDepsError) as error:  # dvc raises either, by the protocol
-        raise BadInput(where, first_line(error), EXTRAS) from error
-    except NoRemoteError as error:
-        action = "run 'dvc remote add --default store URL', or name one by '--remote'"
-        raise BadInput(".dvc/config", "names no default remote", action) from error
-    except (DvcException, ConfigError) as error:
-        raise BadInput(where, f"cannot be checked ({first_line(error)})", "correct it, and run again") from error
 
 
 def _valid(oid: object, where: str) -> str:

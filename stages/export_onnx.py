@@ -48,7 +48,7 @@ def main(kind: Literal["sklearn", "torch"], name: str) -> None:
         raise CheckFailed(
             f"model '{name}'",
             f"its model.onnx {refusal}",
-            "read what it could be made to do, then allow it in isoform/formats/onnx_policy.py",
+            "read what it could be made to do, then allow it in isoform/formats/onnx_operators.py",
         ) from refusal
     records.write(folder, "export", {FORMATS["onnx"].filename: content})
 

@@ -6,6 +6,7 @@ millions of numbers quick to read, and its graph, if it has one, is read like th
 
 import re
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -212,6 +213,14 @@ def parse(data: bytes) -> Message:
         return read(Span(data, 0, len(data)), MODEL, "ModelProto")
     except TOO_DEEP:
         raise Refused("nests graphs in graphs in graphs") from None
+
+
+def defined(graph: Message) -> list[str]:
+    """Return the names that a graph gives, one for each time that it gives it."""
+    values = chain(graph.get("input", ()), graph.get("initializer", ()))
+    return [value.get("name", "") for value in values] + [
+        name for node in graph.get("node", ()) for name in node.get("output", ())
+    ]
 
 
 def refuse_unusual(good: bool, what: str) -> None:

@@ -238,9 +238,10 @@ def refuse_filling(container: Any, kind: type) -> None:
 
 
 def refuse_key(key: Any) -> None:
-    """Raise `Refused` for a key that takes long to hash, or shares its hash with others: a tuple, a number beyond 32 bits."""
+    """Raise `Refused` for a key that takes long to hash, or shares its hash with others: a tuple, a large number."""
     if not (type(key) is str or (type(key) is int and abs(key) < MAX_KEY)):
-        raise Refused(f"holds a dict with a {type(key).__name__} as key, which is not allowed")
+        what = "large number" if type(key) is int else type(key).__name__
+        raise Refused(f"holds a dict with a {what} as key, which is not allowed")
 
 
 def refuse_other_version(found: str, allow: bool) -> None:

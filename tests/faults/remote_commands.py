@@ -8,7 +8,16 @@ import os
 import sys
 
 LOADED = ["dvc.cli", "dvc.repo", "dvc.commands.data_sync", "dvc.commands.add", "dvc.commands.repro", "dvc.commands.remote"]
-LOADED += ["dvc_s3", "s3fs", "dvc_ssh", "sshfs", "isoform.cli", "isoform.remotes", "isoform.verification", "onnxruntime"]
+LOADED += [
+    "dvc_s3",
+    "s3fs",
+    "dvc_ssh",
+    "sshfs",
+    "isoform.cli",
+    "isoform.remotes",
+    "isoform.verification",
+    "onnxruntime",
+]
 forks = multiprocessing.get_context("forkserver")
 forks.set_forkserver_preload([*LOADED, __name__])
 

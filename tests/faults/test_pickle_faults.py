@@ -228,7 +228,7 @@ STREAMS = [
         10,
         "keys of one hash",
         stream(alike_keys),
-        "holds a dict with a int as key",
+        "holds a dict with a large number as key",
         f"{UNPICKLING}:refuse_key",
         "pickle",
         timeout_s=5.0,

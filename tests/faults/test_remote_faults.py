@@ -279,7 +279,7 @@ def test_78_an_unreachable_remote_is_told_soon(site: Site, record: Record) -> No
     assert list(problems(outcome, reason)) == []
     assert (outcome.status, outcome.seconds < 25) == (2, True)
     record(78, "remote unreachable", f"remote: {site.remote.kind}", "-", outcome)
-    guard = "isoform.remotes:refuse_absent_remote" if site.remote.kind == "folder" else "isoform.remotes:_ask"
+    guard = "isoform.remotes:refuse_absent_remote" if site.remote.kind == "folder" else "isoform.remote_requests:ask"
     assert list(problems(check(site, without=guard), reason))
 
 
@@ -287,10 +287,10 @@ def test_78_an_unreachable_remote_is_told_soon(site: Site, record: Record) -> No
 def test_78_a_server_that_never_answers_is_not_waited_for(site: Site, record: Record) -> None:
     with servers.silent() as port:
         remotes.configure(site.clone, site.remote, **_at(site, port))
-        outcome = check(site, without="isoform.remotes:PATIENCE_S=2")
+        outcome = check(site, without="isoform.remote_requests:PATIENCE_S=2")
         assert list(problems(outcome, "no answer within 2 s")) == []
         record(78, "remote silent", f"remote: {site.remote.kind}", "-", outcome)
-        endless = run(site.clone, "isoform", "remote", "check", without="isoform.remotes:PATIENCE_S=1000", timeout_s=6)
+        endless = run(site.clone, "isoform", "remote", "check", without="isoform.remote_requests:PATIENCE_S=1000", timeout_s=6)
         assert list(damage(endless)), "it ended by itself: the limit would not be what ends it"
 
 
@@ -301,7 +301,7 @@ def test_78_credentials_that_are_not_there_are_told(site: Site, record: Record) 
     assert list(problems(outcome, "refuses us")) == []
     assert outcome.status == 2
     record(78, "no credentials", f"remote: {site.remote.kind}", "-", outcome)
-    assert list(problems(check(site, without="isoform.remotes:_ask"), "refuses us"))
+    assert list(problems(check(site, without="isoform.remote_requests:ask"), "refuses us"))
 
 
 def test_a_read_only_remote_is_checked_and_pulled_and_a_push_to_it_fails(site: Site, record: Record) -> None:

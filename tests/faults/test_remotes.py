@@ -212,7 +212,7 @@ def test_a_stage_that_a_tag_has_never_run_does_not_hide_what_is_missing(site: Si
     assert list(problems(alone(unrecorded), reason, "later of unfinished")) == []
     assert "Git" not in unrecorded, "nothing restores what a commit has not"
     assert list(problems(alone(missing), "is missing")) == []
-    assert outcome.stdout.startswith("dvc.lock: 1 objects, ")
+    assert outcome.stdout.startswith("dvc.lock: 1 bad object\n")
 
 
 def test_a_dvc_lock_that_ends_early_does_not_pass_for_a_shorter_one(site: Site) -> None:
@@ -267,7 +267,7 @@ def slow(answers_s: float, count: int) -> tuple[remotes_module.Report, dict[str,
 
 
 def test_a_slow_remote_is_not_called_silent_as_long_as_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remotes_module, "PATIENCE_S", 0.5)
+    monkeypatch.setattr("isoform.remote_requests.PATIENCE_S", 0.5)
     report, sizes = slow(0.2, 5)
     assert (report.bad, len(sizes)) == ([], 5)
     with pytest.raises(BadInput, match=r"no answer within 0\.5 s"):
@@ -276,7 +276,7 @@ def test_a_slow_remote_is_not_called_silent_as_long_as_it_answers(monkeypatch: p
 
 
 def test_beside_the_main_thread_a_check_asks_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remotes_module, "PATIENCE_S", 0.1)
+    monkeypatch.setattr("isoform.remote_requests.PATIENCE_S", 0.1)
     with ThreadPoolExecutor() as pool:
         assert len(pool.submit(slow, 0.2, 2).result()[1]) == 2
 
