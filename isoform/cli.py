@@ -109,7 +109,8 @@ def check_remote(options: argparse.Namespace) -> int:
             print(f"error: {failure}", file=sys.stderr)
         count = len(report.bad)
         compared = "contents" if options.deep else "sizes"
-        asked = f"{report.objects} objects, {compared} compared, " if report.objects else ""  # none: what dvc.lock does not record
+        # No object at all: the one failure is that dvc.lock does not record an output.
+        asked = f"{report.objects} objects, {compared} compared, " if report.objects else ""
         print(f"{report.url}: {asked}{count or 'no'} bad object{'s' * (count != 1)}")
         bad += count
     return int(bad > 0)
