@@ -5,6 +5,7 @@ With the standard library alone; `parse` is the only way a document of a version
 
 import dataclasses
 import json
+import math
 import re
 import sys
 import types
@@ -37,7 +38,7 @@ def parse(kind: type[T], data: bytes, path: Path) -> T:
     """
     refuse_other_encoding(data, path)
     try:
-        document = json.loads(data, parse_constant=refuse_constant, object_pairs_hook=_object)
+        document = json.loads(data, parse_float=_float, parse_constant=refuse_constant, object_pairs_hook=_object)
         refuse_unfit_text(data, document, path)
         return typing.cast(T, _check(kind, document, "$"))
     except _Mismatch as mismatch:
@@ -67,6 +68,12 @@ def refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number in JSON")
 
 
+def refuse_infinite(value: float, text: str) -> None:
+    """Raise `ValueError` for a number beyond float64, which Python reads as infinite and others read otherwise."""
+    if math.isinf(value):
+        raise ValueError(f"{text[:40]} is beyond the range of numbers")
+
+
 def repeated(pairs: list[tuple[str, Any]]) -> str | None:
     """Return the first key that stands twice in an object, None when none does."""
     seen = set()
@@ -94,6 +101,12 @@ def refuse_unfit_text(data: bytes, document: Any, path: Path) -> None:
         text = r"\u0000"
     if r"\u0000" in text:
         raise BadInput(path, "holds NUL or a lone surrogate", REDO)
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    refuse_infinite(value, text)
+    return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

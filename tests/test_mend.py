@@ -51,7 +51,9 @@ def test_every_cut_of_a_dvc_lock_reads_or_is_restored(repository: Path) -> None:
     for cut in range(0, 3000, 37):
         (repository / "dvc.lock").write_text(WHOLE[:cut])
         mend()
-        COMPILED_LOCKFILE_SCHEMA(yaml.safe_load((repository / "dvc.lock").read_text()))
+        mended = (repository / "dvc.lock").read_text()
+        if mended != WHOLE:
+            COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(mended))
 
 
 def test_a_damaged_dvc_lock_that_git_does_not_know_is_removed(repository: Path) -> None:

@@ -1,11 +1,11 @@
 """Divisions in a model.onnx: onnxruntime divides integers by 0, and the least by -1, at the price of the process.
 
-Types are followed from constants and columns as far as it takes to tell that a `Div` is of floats.
+Types are followed from constants and columns as far as it takes to tell that a `Div` is of floats. In bodies is none: what
+those may use is in onnx_scan.py.
 """
 
 from isoform.errors import Refused
 from isoform.formats.onnx_operators import SAME_TYPE
-from isoform.formats.onnx_schema import Attribute, defined
 from isoform.formats.onnx_tensors import FLOATS
 from isoform.formats.protobuf import Message
 
@@ -18,20 +18,15 @@ FLOAT_OUTPUT = {"LinearClassifier": 1, "TreeEnsembleClassifier": 1} | dict.fromk
 
 
 def check(graph: Message) -> None:
-    """Raise `Refused` for a division in a model's graph, or in those in its nodes, that may be of integers.
+    """Raise `Refused` for a division in a model's graph that may be of integers.
 
     Its inputs are taken for float32: those of another type are refused with the signature, before anything is computed.
     """
-    _floats(graph, {value.get("name", "") for value in graph.get("input", ())})
-
-
-def _floats(graph: Message, known: set[str]) -> set[str]:
-    """Return the names in `graph` of what surely is float32 or float64, those in `known` among them."""
-    floats = known | {tensor.get("name", "") for tensor in graph.get("initializer", ()) if tensor.get("data_type", 0) in FLOATS}
+    floats = {value.get("name", "") for value in graph.get("input", ())}
+    floats |= {tensor.get("name", "") for tensor in graph.get("initializer", ()) if tensor.get("data_type", 0) in FLOATS}
     for node in graph.get("node", ()):
         refuse_integer_division(node, floats)
         floats.update(_float_outputs(node, floats))
-    return floats
 
 
 def _float_outputs(node: Message, floats: set[str]) -> list[str]:
@@ -43,7 +38,7 @@ def _float_outputs(node: Message, floats: set[str]) -> list[str]:
     if name in FLOAT_OUTPUT:
         return outputs[FLOAT_OUTPUT[name] :][:1]
     if name == "Scan":
-        return _scan_outputs(inputs, outputs, attributes, floats)
+        return outputs
     if name == "Cast":
         is_float = any(item.name == "to" and item.type == 2 and item.value in FLOATS for item in attributes.values())
     elif name in ("Constant", "ConstantOfShape"):
@@ -58,16 +53,6 @@ def _float_outputs(node: Message, floats: set[str]) -> list[str]:
     else:
         is_float = name in OF_FIRST_INPUT and not floats.isdisjoint(inputs[:1])
     return (outputs[:1] if name == "TopK" else outputs) if is_float else []
-
-
-def _scan_outputs(inputs: list[str], outputs: list[str], attributes: dict[str, Attribute], floats: set[str]) -> list[str]:
-    """Return those of the outputs of a `Scan` that surely are float32 or float64; its body is looked at on the way."""
-    body: Message = attributes["body"].value if "body" in attributes and attributes["body"].type == 5 else {}
-    names = [value.get("name", "") for value in body.get("input", ())]
-    known = floats - {*names, *defined(body)} | {inner for inner, outer in zip(names, inputs, strict=False) if outer in floats}
-    inside = _floats(body, known)
-    results = [value.get("name", "") in inside for value in body.get("output", ())]
-    return [name for name, is_float in zip(outputs, results, strict=False) if is_float]
 
 
 def refuse_integer_division(node: Message, floats: set[str]) -> None:

@@ -12,7 +12,7 @@ from itertools import chain
 import numpy as np
 
 from isoform.errors import Refused
-from isoform.formats import onnx_division
+from isoform.formats import onnx_division, onnx_ranks, onnx_scan
 from isoform.formats.onnx_operators import HERE, ML_OPERATORS, OPERATORS, OPSETS
 from isoform.formats.onnx_schema import Attribute, defined, parse
 from isoform.formats.onnx_tensors import (
@@ -28,6 +28,8 @@ from isoform.formats.protobuf import Message
 IR_VERSIONS = range(8, 11)
 LEFT_OUT = {"Clip": (1,), "Slice": (3,)}
 """Operator → its inputs that an exporter leaves out before others: PyTorch clips without a lower bound."""
+MAX_TEXTS = 1_000_000
+"""In a list: an empty one is two bytes in the file and a hundred times as many in onnxruntime."""
 TREES = ("TreeEnsembleClassifier", "TreeEnsembleRegressor")
 KEYS = ("keys_strings", "cats_strings")
 """Lists of texts that are compared with, and never in an answer."""
@@ -56,6 +58,7 @@ def check(data: bytes) -> Message:
             refuse_left_out(node)
             refuse_other_outputs(node, attributes)
             refuse_training(node, attributes)
+            onnx_scan.check(node, attributes)
             if node.get("op_type") in TREES:
                 refuse_labels(node, attributes)
                 refuse_circles(node, attributes)
@@ -63,11 +66,13 @@ def check(data: bytes) -> Message:
             for attribute in attributes.values():
                 refuse_non_finite_attribute(node, attribute)
                 refuse_long_text(attribute)
+                refuse_many_texts(attribute)
         for tensor in _tensors(graph):
             refuse_external_data(tensor)
             refuse_other_size(tensor)
             refuse_non_finite(tensor)
             refuse_long_label(tensor)
+    onnx_ranks.check(model.get("graph", {}))
     onnx_division.check(model.get("graph", {}))
     return model
 
@@ -226,3 +231,9 @@ def refuse_long_text(attribute: Attribute) -> None:
     longest = int(attribute.value.max(initial=0)) if attribute.type == 8 else len(attribute.value)
     if longest > MAX_TEXT_BYTES:
         raise Refused(f"has a text of {longest} bytes in {attribute.name}, the limit is {MAX_TEXT_BYTES}")
+
+
+def refuse_many_texts(attribute: Attribute) -> None:
+    """Refuse an endless list of texts, but for the modes of a forest's nodes, which have as many numbers beside them."""
+    if attribute.type == 8 and attribute.name != "nodes_modes" and len(attribute.value) > MAX_TEXTS:
+        raise Refused(f"has {len(attribute.value)} texts in {attribute.name}, the limit is {MAX_TEXTS}")

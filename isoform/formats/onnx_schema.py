@@ -122,7 +122,7 @@ def _ints(span: Span, tag: int = 0x40) -> Ints:
 def _sizes(span: Span, tag: int = 0x4A) -> np.ndarray:
     """Return the length of each text of a list, int64 [L]; the texts themselves are onnxruntime's to read."""
     fields = np.frombuffer(span.view(), np.uint8)
-    tags = np.flatnonzero(fields == tag)
+    tags = np.flatnonzero(fields == tag)  # as many as there are texts, or more
     if len(tags) and tags[-1] < len(fields) - 1:  # when no text holds the tag's letter, each has one length, one byte long
         sizes = fields[tags + 1].astype(np.int64)
         following = np.append(tags[1:], len(fields))
@@ -163,8 +163,12 @@ NODE = dict(
         one(7, "domain", text),
     ]
 )
-# The types and shapes of inputs and outputs are onnxruntime's to read: what it makes of them is compared with config.json.
-VALUE = dict([one(1, "name", text), one(2, "type", raw)])
+DIMENSION = dict([one(1, "dim_value"), one(2, "dim_param", text)])
+SHAPE = dict([many(1, "dim", partial(read, schema=DIMENSION, kind="TensorShapeProto.Dimension"))])
+TENSOR_TYPE = dict([one(1, "elem_type"), one(2, "shape", partial(read, schema=SHAPE, kind="TensorShapeProto"))])
+TYPE = dict([one(1, "tensor_type", partial(read, schema=TENSOR_TYPE, kind="TypeProto.Tensor"))])
+# What onnxruntime makes of the types of a model's inputs and outputs is compared with config.json.
+VALUE = dict([one(1, "name", text), one(2, "type", partial(read, schema=TYPE, kind="TypeProto"))])
 _value = partial(read, schema=VALUE, kind="ValueInfoProto")
 GRAPH = dict(
     [

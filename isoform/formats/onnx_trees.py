@@ -19,6 +19,7 @@ def refuse_labels(node: Message, attributes: dict[str, Attribute]) -> None:
     if is_classifier:
         lists = [attributes[name] for name in ("classlabels_int64s", "classlabels_strings") if name in attributes]
         width = len(lists[0].value.values if lists[0].type == 7 else lists[0].value) if len(lists) == 1 else 0
+        width = width if width > 1 else 0  # of one label it reads the second
     else:
         width = attributes["n_targets"].value if "n_targets" in attributes and attributes["n_targets"].type == 2 else 1
         width = min(width, len(found))  # each target has a leaf: a billion of them would take their memory for every row

@@ -13,6 +13,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from isoform.formats import onnx as onnx_format
 
 POLICY, TREES = "isoform.formats.onnx_policy", "isoform.formats.onnx_trees"
+SCAN, RANKS = "isoform.formats.onnx_scan", "isoform.formats.onnx_ranks"
 DIVISION, TENSORS = "isoform.formats.onnx_division", "isoform.formats.onnx_tensors"
 WIRE, SCHEMA, FORMAT = "isoform.formats.protobuf", "isoform.formats.onnx_schema", "isoform.formats.onnx"
 ELSEWHERE, UNUSUAL = f"{TENSORS}:refuse_external_data", f"{SCHEMA}:refuse_unusual"
@@ -46,12 +47,53 @@ FAULTS = [
     onnx_fault(
         21, "-2^63 / -1", files.changed(files.division), "a Div that may be of integers", f"{DIVISION}:refuse_integer_division"
     ),
+    onnx_fault(21, "0 / 0 in a body", files.loops(files.divides), "a Scan whose body uses Cast", f"{SCAN}:refuse_other_body"),
+    onnx_fault(
+        21, "another state", files.loops(files.other_state), "a Scan whose body changes the table", f"{SCAN}:refuse_other_body"
+    ),
     onnx_fault(
         21,
-        "0 / 0 in a body",
-        files.changed(files.division_in_body),
-        "a Div that may be of integers",
-        f"{DIVISION}:refuse_integer_division",
+        "a state of another type",
+        files.loops(files.other_type),
+        "a Scan whose body is not declared for floats",
+        f"{SCAN}:refuse_other_state",
+    ),
+    onnx_fault(
+        21,
+        "another axis of no length",
+        files.loops(scan_output_axes=[1]),
+        "a Scan that does not take the distances",
+        f"{SCAN}:refuse_other_loop",
+    ),
+    onnx_fault(
+        21,
+        "three dimensions for two",
+        files.changed(files.over_three_dimensions),
+        "a Scan over what may have more than two dimensions",
+        f"{RANKS}:refuse_other_rank",
+    ),
+    onnx_fault(
+        54,
+        "a million dimensions",
+        files.changed(files.million_dimensions),
+        "a ConstantOfShape whose result may have more than 16",
+        f"{RANKS}:refuse_high_rank",
+    ),
+    onnx_fault(
+        54,
+        "dimensions that double",
+        files.changed(files.gathers),
+        "a Gather whose result may have more than 16 dimensions",
+        f"{RANKS}:refuse_high_rank",
+    ),
+    onnx_fault(54, "an endless type", files.changed(files.long_type), "has more than 100000 nodes", f"{WIRE}:refuse_many"),
+    onnx_fault(54, "empty texts", files.changed(files.many_texts), "has 10000000 texts in keys", f"{POLICY}:refuse_many_texts"),
+    onnx_fault(
+        53,
+        "an unknown field of a type",
+        files.changed(lambda model, site: setattr(model.graph.input[0].type, "denotation", "x")),
+        "field 6, wire type 2, of a TypeProto",
+        f"{WIRE}:refuse_unknown_field",
     ),
     onnx_fault(
         43,
@@ -265,6 +307,13 @@ FAULTS = [
     ),
     onnx_fault(
         21, "class that is not there", files.forest(classlabels_strings=["no"]), "whose leaves vote", f"{TREES}:refuse_labels"
+    ),
+    onnx_fault(
+        21,
+        "one class",
+        files.forest(classlabels_strings=["no"], class_ids=[0, 0, 0, 0]),
+        "whose leaves vote",
+        f"{TREES}:refuse_labels",
     ),
     onnx_fault(21, "tree in a circle", files.forest(**files.CIRCLE), "child that does not come after", f"{TREES}:refuse_circles"),
     onnx_fault(

@@ -111,7 +111,9 @@ UNREADABLE = [
 ]
 # fmt: on
 FAULTS = [
-    Attempt(number=65, title=title, format="params.yaml", arrange=arrange, reason=reason, guard=guard, path="params.yaml")
+    Attempt(
+        number=65, title=title, format="params.yaml", arrange=arrange, reason=reason, guard=guard, path="params.yaml", timeout_s=8
+    )
     for title, arrange, reason, guard in [
         *((title, edited(replace, by), reason, loosened(*field)) for title, replace, by, reason, field in VALUES),
         *((title, edited(replace, by), reason, YAML + guard) for title, replace, by, reason, guard in PLAIN),

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders import REPOSITORY
 
 HELD = """
 import os
@@ -58,16 +57,12 @@ CASES = {
 def test_a_test_that_failed_is_counted_against_its_fault(failing: str, count: int, expected: str, tmp_path: Path) -> None:
     folder = tmp_path / "faults"
     folder.mkdir()
-    shutil.copy(Path(__file__).with_name("conftest.py"), folder)
-    shutil.copy(REPOSITORY / "tests/conftest.py", tmp_path)
+    shutil.copy(Path(__file__).with_name("fault_table.py"), folder / "conftest.py")
     (folder / "test_some.py").write_text(HELD + failing)
     (tmp_path / "pytest.ini").write_text("[pytest]")
     command = [sys.executable, "-m", "pytest", "--quiet", "--faults-table", "-n", "1", "-p", "no:cacheprovider", "faults"]
-    places = os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "tests", REPOSITORY / "tests/faults")))
     variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=variables | {"PYTHONPATH": places}, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
     assert expected in lines, done.stdout + done.stderr
     assert sum(line.startswith("NOT HELD: faults/test_some.py") for line in lines) == count
