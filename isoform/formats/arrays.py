@@ -6,36 +6,41 @@ shape says.
 """
 
 import math
-import re
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from isoform.errors import Refused
 
+TEXTS = frozenset(f"U{letters}" for letters in range(1, 1025))
+"""Of up to so many letters, because each takes as much as the longest."""
 PLAIN = frozenset(["b1", "u1", "i4", "u4", "i8", "u8", "f4", "f8", "O8"])
 MAX_DIMENSIONS = 8
 MAX_BESIDE_NOTHING = 2**16
-"""How long an array without values may be: what is multiplied by it is as wide, and no byte of the file pays for that."""
+"""How much an array without values may hold beside the 0 in its shape: what is multiplied by it is as wide, or has as many lists
+in lists, and no byte of the file pays for that."""
 
 
 def structure(name: str) -> np.dtype[Any] | None:
     """Return the record of a tree's node that is written as `name`."""
-    if not name.startswith("V"):
-        return None
+    return _structures().get(name) if name.startswith("V") else None
+
+
+@cache
+def _structures() -> dict[str, np.dtype[Any]]:
     from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
     from sklearn.neighbors import KDTree
     from sklearn.tree._tree import NODE_DTYPE
 
     neighbour = KDTree(np.zeros((1, 1))).__getstate__()[2].dtype
-    return next((dtype for dtype in (NODE_DTYPE, PREDICTOR_RECORD_DTYPE, neighbour) if name == f"V{dtype.itemsize}"), None)
+    return {f"V{dtype.itemsize}": dtype for dtype in (neighbour, PREDICTOR_RECORD_DTYPE, NODE_DTYPE)}
 
 
 def refuse_dtype(name: Any) -> None:
     """Raise `Refused` for a dtype that no model of ours has; `name` is as in `np.dtype(name)`."""
-    known = isinstance(name, str) and (name in PLAIN or re.fullmatch("U[1-9][0-9]{0,4}", name) or structure(name))
-    if not known:
+    if not (isinstance(name, str) and (name in PLAIN or name in TEXTS or structure(name))):
         raise Refused(f"holds an array of dtype {str(name)[:20]!r}, which is not allowed")
 
 
@@ -60,8 +65,9 @@ def refuse_shape(shape: Any, dtype: Any, found: int, unit: str) -> None:
 
 def refuse_wide_nothing(shape: tuple[int, ...]) -> None:
     """Raise `Refused` for an array that is long in one direction and holds nothing."""
-    if 0 in shape and max(shape) > MAX_BESIDE_NOTHING:
-        raise Refused(f"holds an array of nothing, {max(shape)} long")
+    beside = math.prod(length for length in shape if length)
+    if 0 in shape and beside > MAX_BESIDE_NOTHING:
+        raise Refused(f"holds an array of nothing, {beside} long")
 
 
 def refuse_beyond_unicode(values: Any, dtype: np.dtype[Any]) -> None:

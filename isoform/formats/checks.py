@@ -87,7 +87,11 @@ RAW_STATES: dict[str, Callable[[Any, Any], None]] = {
 ENSEMBLE = "sklearn.ensemble"
 HISTOGRAM = f"{ENSEMBLE}._hist_gradient_boosting"
 STATES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": native.refuse_quadratic,
+    "sklearn.ensemble._voting.VotingClassifier": native.refuse_hard_votes,
     "sklearn.preprocessing._encoders.OneHotEncoder": native.refuse_one_hot,
+    "sklearn.preprocessing._encoders.OrdinalEncoder": native.refuse_ordinal,
+    "sklearn.preprocessing._label.LabelBinarizer": native.refuse_label_binarizer,
     "sklearn.isotonic.IsotonicRegression": native.refuse_steps,
     "sklearn.preprocessing._polynomial.PolynomialFeatures": native.refuse_polynomial,
     f"{HISTOGRAM}.predictor.TreePredictor": native.refuse_histogram_tree,
@@ -111,6 +115,8 @@ PLACES: dict[str, set[str]] = {
         "named_estimators_", "final_estimator", "final_estimator_", "init", "init_", "calibrators", "_bin_mapper",
         "_preprocessor", "_label_binarizer", "label_binarizer_", "_label_encoder", "le_", "owner",
     },
+    "OneVsRestClassifier": {"steps", "estimator"},
+    "LabelBinarizer": {"_label_binarizer", "label_binarizer_"},
     "Bunch": {"named_estimators_"},
     "_CalibratedClassifier": {"calibrated_classifiers_"},
     "Kernel": {"kernel", "kernel_", "k1", "k2"},
@@ -135,13 +141,29 @@ PLACES: dict[str, set[str]] = {
     "type": {"dtype", "subclass"},
 }  # fmt: skip
 """A class, or its base → the attributes that may hold objects of it, in a list, too; all other attributes hold plain values.
+Of several the nearest base counts: one against the rest answers by `predict` only where nobody has looked at what it asks.
 
 Such an object is asked and called by scikit-learn, which takes it to be of that kind: a bare tree in the place of an estimator
 reads beyond the row. The names are those of reviewed classes, or of their bases: nothing else is ever made.
 """
 
-COUNTS = ("n_classes", "n_classes_", "n_outputs_", "n_trees_per_iteration_", "n_layers_", "n_output_features_", "_n_out_full")
+COUNTS = (
+    "n_classes", "n_classes_", "n_outputs_", "n_targets", "n_trees_per_iteration_", "n_layers_", "n_output_features_",
+    "_n_out_full",
+)  # fmt: skip
 """The attributes that say how wide a table is to be made; something of 8 bytes stands in the file for each of what they count."""
+
+DIMENSIONS = {
+    "intercept_": 1, "intercepts_": 1, "coef_": 2, "coefs_": 2, "mean_": 1, "scale_": 1, "min_": 1, "statistics_": 1,
+    "components_": 2, "explained_variance_": 1, "noise_variance_": 0, "class_prior_": 1, "class_log_prior_": 1,
+    "feature_log_prob_": 2, "theta_": 2, "var_": 2, "epsilon_": 0, "priors_": 1, "means_": 2, "rotations_": 2, "scalings_": 2,
+    "xbar_": 1, "estimator_weights_": 1, "X_train_": 2, "L_": 2, "alpha_": 1, "_y_train_mean": 1, "_y_train_std": 1,
+    "_x_mean": 1, "_y_mean": 1, "_predict_1_mean": 1, "_x_std": 1, "_y_std": 1, "a_": 0, "b_": 0, "constant_": 2, "quantile": 0,
+}  # fmt: skip
+"""The numbers that an answer is computed with → how many dimensions they, or those of them in a list, have at most.
+
+NumPy makes a table of a column and a row: of two that take a megabyte one of terabytes.
+"""
 
 METHOD_NAMES = ("stack_method", "stack_method_", "response_method", "_response_method")
 """The attributes that name a method, to be called when the model answers: `fit` of a Pipeline with a cache unpickles a file."""
@@ -169,19 +191,24 @@ def refuse_state(key: str, made: Any, state: Any) -> None:
     require(type(state) is dict and all(type(name) is str and name for name in state), f"sets an odd state of a {key}")
     refuse_shadow(made, state)
     refuse_threads(state)
+    refuse_reports(state)
+    refuse_output_config(state)
     refuse_cache(state)
     refuse_method_names(state)
-    refuse_table_of_intercepts(state)
+    refuse_more_dimensions(state)
     fitted = any(name[0] == "_" or name[-1] == "_" for name in state.keys() - UNFITTED)
     if key in STATES and (fitted or not isinstance(made, BaseEstimator)):
         STATES[key](made, state)
 
 
 def refuse_shadow(made: Any, state: dict[str, Any]) -> None:
-    """Raise `Refused` for an attribute that would stand before one of its class: what methods do and constants say must hold."""
+    """Raise `Refused` for an attribute that would stand before one of its class: what methods do and constants say must hold.
+
+    One with a name of Python's own, `__array_interface__` say, would be followed by whoever is given the object.
+    """
     arguments = made._get_param_names() if isinstance(made, BaseEstimator) else ()
     for name in state.keys() - arguments:
-        if any(name in vars(kind) for kind in type(made).__mro__):
+        if name.startswith("__") or any(name in vars(kind) for kind in type(made).__mro__):
             raise Refused(f"sets the attribute {name[:80]} of a {type(made).__name__}, which belongs to its class")
 
 
@@ -189,7 +216,7 @@ def refuse_misplaced(state: dict[str, Any], kinds_of: Callable[[Any], frozenset[
     """Raise `Refused` for an object in an attribute where none of its kind belongs; `kinds_of` looks into containers."""
     for name, value in state.items():
         for kind in kinds_of(value):
-            if not any(name in PLACES.get(base.__name__, ()) for base in kind.__mro__):
+            if name not in next((PLACES[base.__name__] for base in kind.__mro__ if base.__name__ in PLACES), ()):
                 raise Refused(f"holds a {kind.__name__} as {name[:80]}, where none belongs")
 
 
@@ -201,7 +228,7 @@ def refuse_counts(state: dict[str, Any], size_bytes: int) -> None:
             continue
         good = isinstance(count, int | np.integer) and 0 <= count <= size_bytes // 8
         if name == "n_classes_" and "classes_" in state:
-            good = np.shape(state["classes_"]) == (count,)
+            good = getattr(state["classes_"], "shape", None) == (count,)
         if not good:
             raise Refused(f"holds {str(count)[:20]} as {name}, and nothing of that number")
 
@@ -221,10 +248,27 @@ def refuse_cache(state: dict[str, Any]) -> None:
         raise Refused("keeps its steps in a folder")
 
 
-def refuse_table_of_intercepts(state: dict[str, Any]) -> None:
-    """Raise `Refused` for intercepts that are no list: added to the answers, they would make a table of their square."""
-    if np.ndim(state.get("intercept_", 0)) > 1:
-        raise Refused("holds intercepts that are a table")
+def refuse_more_dimensions(state: dict[str, Any]) -> None:
+    """Raise `Refused` for numbers of more dimensions than scikit-learn gives them, and for what is neither number nor array."""
+    for name in DIMENSIONS.keys() & state.keys():
+        found = state[name]
+        for one in found if isinstance(found, list) else [found]:
+            is_number = one is None or isinstance(one, float | int | np.number)
+            if not (is_number or (isinstance(one, np.ndarray) and one.ndim <= DIMENSIONS[name])):
+                what = f"of {one.ndim} dimensions" if isinstance(one, np.ndarray) else f"that is a {type(one).__name__}"
+                raise Refused(f"holds {name} {what}")
+
+
+def refuse_output_config(state: dict[str, Any]) -> None:
+    """Raise `Refused` for an estimator that answers with another library's tables, each column with a name of the file's."""
+    if state.get("_sklearn_output_config"):
+        raise Refused("answers with tables of another library")
+
+
+def refuse_reports(state: dict[str, Any]) -> None:
+    """Raise `Refused` for an estimator that reports while it answers: what a program prints is its own."""
+    if state.get("verbose") not in (None, False, 0):
+        raise Refused("reports while it answers (verbose)")
 
 
 def refuse_threads(state: dict[str, Any]) -> None:

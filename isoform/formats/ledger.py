@@ -19,6 +19,9 @@ EXPANSION = 32
 one random state, and come to 12 times. That is the size of what it holds; Python's own objects, empty lists say, come on top: up
 to 80 bytes for each byte of the file that makes one."""
 
+ENTRY_BYTES = 64
+"""What an attribute takes, about."""
+
 PLAIN = (str, int, float, bytes, bytearray, slice, np.generic, np.dtype, list, tuple, np.ndarray)
 """Values without a method that a model calls, and containers, which are known by what they hold."""
 
@@ -45,6 +48,7 @@ class Ledger:
         self.measures: dict[int, tuple[int, int]] = {}  # bytes, depth
         self.kinds: dict[int, frozenset[type]] = {}  # of what a list, tuple, dict or array holds
         self.shared: dict[int, Any] = {}  # those that were taken from the memo
+        self.copied = 0  # bytes that calls and states were given so far, each of which may keep a copy
         self.unfilled: dict[int, str] = {}  # those that may still get a state, and the global that made them
         self.hollow: set[int] = set()  # those that compiled code reads, and that have no state yet
 
@@ -55,6 +59,12 @@ class Ledger:
         if isinstance(part, np.ndarray):
             return part.nbytes + 8, 0
         return (len(part) if isinstance(part, str | bytes | bytearray) else 0) + 8, 0
+
+    def note_copy(self, given: Any, more_bytes: int = ENTRY_BYTES) -> None:
+        """Note what a call or a state is about to be given: a few bytes of the file can give the same again and again."""
+        parts = given.values() if isinstance(given, dict) else given if isinstance(given, tuple) else [given]
+        self.copied += more_bytes + sum(ENTRY_BYTES + _own_bytes(part) for part in parts)
+        refuse_copies(self.copied, self.limit)
 
     def kinds_of(self, part: Any) -> frozenset[type]:
         """Return the classes of what is no plain value in a part, through lists, tuples, dicts and arrays."""
@@ -80,6 +90,15 @@ class Ledger:
         self.kept.append(whole)
 
 
+def _own_bytes(part: Any) -> int:
+    """Return about how many bytes a copy of an object takes that shares what the object holds."""
+    if isinstance(part, np.ndarray):
+        return part.nbytes
+    if isinstance(part, str | bytes | bytearray):
+        return len(part)
+    return 8 * len(part) if isinstance(part, list | tuple | dict) else 0
+
+
 def refuse_cut(size_bytes: int, left_bytes: int) -> None:
     """Raise `Refused` when the file ends before what it announces."""
     if size_bytes > left_bytes:
@@ -90,6 +109,12 @@ def refuse_expansion(size_bytes: int, limit_bytes: int) -> None:
     """Raise `Refused` for an object that names its parts so often that it is far larger than the file."""
     if size_bytes > limit_bytes:
         raise Refused(f"expands to more than {limit_bytes} bytes through its memo")
+
+
+def refuse_copies(size_bytes: int, limit_bytes: int) -> None:
+    """Raise `Refused` for calls and states that are given far more, in all, than the file holds."""
+    if size_bytes > limit_bytes:
+        raise Refused(f"makes objects of more than {limit_bytes} bytes, the same again and again")
 
 
 def refuse_depth(depth: int) -> None:

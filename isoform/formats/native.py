@@ -5,6 +5,7 @@ global of isoform/formats/allowlist.py (checks.py says which) and raises `Refuse
 not write. Objects come in the order of the file, parts before wholes, and are never changed after: what was checked stays so.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -195,9 +196,14 @@ def refuse_neighbours(made: Any, state: State) -> None:
     """Raise `Refused` unless points, labels and tree belong together, and the distance is one that needs no code."""
     from sklearn.neighbors import KDTree
 
-    points, tree, labels = state.get("_fit_X"), state.get("_tree"), state.get("_y")
-    good = is_array(points, "f", None, None) and state.get("n_features_in_") == points.shape[1]
-    good = good and state.get("n_samples_fit_") == len(points) and state.get("outputs_2d_", False) is False
+    points, tree, labels, wanted = state.get("_fit_X"), state.get("_tree"), state.get("_y"), state.get("n_neighbors")
+    good = is_array(points, "f", None, None) and len(points) > 0
+    good = good and is_count(state.get("n_features_in_")) and state["n_features_in_"] == points.shape[1]
+    good = good and is_count(state.get("n_samples_fit_")) and state["n_samples_fit_"] == len(points)
+    good = good and (
+        (is_count(wanted, 1) and wanted <= len(points)) or (wanted is None and type(made).__name__.startswith("Radius"))
+    )
+    good = good and state.get("outputs_2d_", False) is False
     good = good and isinstance(labels, np.ndarray) and labels.dtype.kind in "if" and labels.shape[:1] == points.shape[:1]
     if "classes_" in state and good:
         classes = state["classes_"]
@@ -233,12 +239,29 @@ def refuse_support_vectors(made: Any, state: State) -> None:
     require(good, f"holds a {type(made).__name__} with a kernel that is not allowed")
 
 
+def is_known(categories: Any) -> bool:
+    """Tell whether these are lists of categories: texts, or numbers that rise. A set is made of them, and they are searched."""
+    if not isinstance(categories, list) or not all(isinstance(values, np.ndarray) and values.ndim == 1 for values in categories):
+        return False
+    return all(map(_rises, categories))
+
+
+def _rises(values: np.ndarray) -> bool:
+    if values.dtype.kind == "O":
+        others = [value for value in values if type(value) is not str]  # what is missing
+        return len(others) < 2 and all(value is None or (type(value) is float and math.isnan(value)) for value in others)
+    return values.dtype.kind == "U" or bool((values[1:] > values[:-1]).all())  # a difference may wrap around
+
+
+def refuse_ordinal(made: Any, state: State) -> None:
+    """Raise `Refused` for categories that are none."""
+    require(is_known(state.get("categories_")), "holds ordinal codes of odd categories")
+
+
 def refuse_one_hot(made: Any, state: State) -> None:
     """Raise `Refused` unless there is a column for each category, and no two ways to number them."""
     categories, columns = state.get("categories_"), state.get("_n_features_outs")
-    good = isinstance(categories, list) and all(isinstance(values, np.ndarray) and values.ndim == 1 for values in categories)
-    good = good and isinstance(columns, list) and columns == [len(values) for values in categories]
-    good = good and all(values.dtype.kind in "OU" or (np.diff(values) > 0).all() for values in categories)
+    good = is_known(categories) and isinstance(columns, list) and columns == [len(values) for values in categories]
     good = good and not state.get("_infrequent_enabled") and state.get("_drop_idx_after_grouping") is None
     require(good, "holds one-hot codes with other columns than categories")
 
@@ -247,3 +270,30 @@ def refuse_steps(made: Any, state: State) -> None:
     """Raise `Refused` unless an isotonic regression has as many values as thresholds."""
     x, y = state.get("X_thresholds_"), state.get("y_thresholds_")
     require(is_array(x, "f", None) and is_array(y, "f", len(x)) and len(x), "holds steps without as many values")
+
+
+# Numbers and labels of classes.
+
+
+def refuse_label_binarizer(made: Any, state: State) -> None:
+    """Raise `Refused` unless labels rise, and each row has one: of several the codes are searched without a look."""
+    good = isinstance(state.get("classes_"), np.ndarray) and is_known([state["classes_"]])
+    good = good and state.get("y_type_") in ("binary", "multiclass")
+    good = good and state.get("sparse_input_") is False
+    require(good, "holds codes of labels that are no table of theirs")
+
+
+def refuse_hard_votes(made: Any, state: State) -> None:
+    """Raise `Refused` for a majority of labels: it gives no probabilities, and counts up to the largest label."""
+    require(state.get("voting") == "soft", "holds votes that are counted by label")
+
+
+def refuse_quadratic(made: Any, state: State) -> None:
+    """Raise `Refused` unless the rotation of each class has a scaling for each of its columns."""
+    rotations, scalings = state.get("rotations_"), state.get("scalings_")
+    good = isinstance(rotations, list) and isinstance(scalings, list) and len(rotations) == len(scalings)
+    good = good and all(
+        is_array(scaling, "f", None) and isinstance(rotation, np.ndarray) and rotation.shape[1:] == scaling.shape
+        for rotation, scaling in zip(rotations, scalings, strict=True)
+    )
+    require(good, "holds rotations and scalings that do not belong together")

@@ -21,11 +21,13 @@ from isoform.formats.torch_pickle_policy import (
     Object,
     Storage,
     Tensor,
+    refuse_copies,
     refuse_hooks,
     refuse_long,
     refuse_other_call,
     refuse_other_claim,
     refuse_other_class,
+    refuse_other_items,
     refuse_other_keys,
     refuse_other_memo,
     refuse_other_names,
@@ -53,6 +55,10 @@ class Machine:
     """The globals that it may name."""
     classes: Collection[str]
     """Those of them that it may make instances of."""
+    size: int
+    """Bytes of the pickle."""
+    copied: int = 0
+    """Things in the sets and states so far."""
     stack: list[Any] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
     memo: list[Any] = field(default_factory=list)
@@ -82,7 +88,7 @@ def check(stream: bytes, classes: Collection[str] = ()) -> dict[str, Storage]:
     """
     refuse_long(stream)
     names = {ORDERED_DICT, TENSOR, *STORAGES, *((PARAMETER, SET, *classes) if classes else ())}
-    machine = Machine(names, classes)
+    machine = Machine(names, classes, len(stream))
     end = 0
     try:
         for opcode, argument, position in pickletools.genops(stream):
@@ -165,17 +171,29 @@ def call(machine: Machine, opcode: str, argument: Any) -> None:
     match (function, arguments):
         case (Name(text="collections OrderedDict"), ()):
             machine.stack.append({})
-        case (Name(text="__builtin__ set"), ([*items],)) if all(type(item) is str for item in items):
+        # Not `[*items]`, `{**hooks}`: those copy what a few bytes can ask for again and again.
+        case (Name(text="__builtin__ set"), (list() as items,)):
+            copy(machine, len(items))
+            refuse_other_items(items)
             machine.stack.append(Object(SET, built=True))
-        case (Name(text="torch._utils _rebuild_parameter"), (Tensor() as tensor, bool(), {**hooks})) if not hooks:
-            machine.tensors.append(Tensor(arguments[2]))
+        case (Name(text="torch._utils _rebuild_parameter"), (Tensor() as tensor, bool(), dict() as hooks)):
+            machine.tensors.append(Tensor(hooks))
             machine.stack.append(tensor)
-        case (Name(text="torch._utils _rebuild_tensor_v2"), (Storage() as storage, offset, shape, strides, bool(), {**hooks})):
+        case (
+            Name(text="torch._utils _rebuild_tensor_v2"),
+            (Storage() as storage, offset, shape, strides, bool(), dict() as hooks),
+        ):
             refuse_outside(storage, offset, shape, strides)
-            machine.tensors.append(Tensor(arguments[5]))
+            machine.tensors.append(Tensor(hooks))
             machine.stack.append(machine.tensors[-1])
         case _:
             refuse_other_call(function)
+
+
+def copy(machine: Machine, items: int) -> None:
+    """Count what torch will copy."""
+    machine.copied += items
+    refuse_copies(machine.copied, machine.size)
 
 
 def make_object(machine: Machine, opcode: str, argument: Any) -> None:
@@ -189,6 +207,7 @@ def make_object(machine: Machine, opcode: str, argument: Any) -> None:
 def build(machine: Machine, opcode: str, argument: Any) -> None:
     """Give an instance its state."""
     (state,) = machine.pop(1)
+    copy(machine, len(state) if isinstance(state, dict) else 0)
     refuse_other_state(machine.stack[-1], state)
     if isinstance(machine.stack[-1], Object):
         machine.stack[-1].built = True

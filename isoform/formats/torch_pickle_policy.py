@@ -13,7 +13,7 @@ from isoform.errors import Refused
 MAX_BYTES = 4 << 20
 """Some 20,000 tensors; a byte may become a list of 60 and take a microsecond."""
 MAX_DIMENSIONS = 16
-MAX_KEY = 1 << 31
+MAX_KEY = 1 << 16
 """An optimizer numbers its parameters."""
 STORAGES = {
     "torch DoubleStorage": 8,
@@ -142,6 +142,12 @@ def refuse_other_call(function: Any) -> None:
     raise Refused(f"its data.pkl calls {called} as torch.save does not")
 
 
+def refuse_other_items(items: list[Any]) -> None:
+    """Refuse a set of anything but texts."""
+    if not all(type(item) is str for item in items):
+        refuse_other_call(Name(SET))
+
+
 def refuse_other_class(cls: Any, arguments: Any, classes: Collection[str]) -> None:
     """Refuse an instance of what is no class of the network, or with arguments."""
     if not isinstance(cls, Name) or cls.text not in classes or arguments != ():
@@ -160,6 +166,12 @@ def refuse_stacked(stream: bytes, end: int) -> None:
     """Refuse a second pickle, or anything else, behind the first."""
     if end != len(stream):
         raise Refused(f"its data.pkl goes on for {len(stream) - end} bytes behind its end")
+
+
+def refuse_copies(copied: int, limit: int) -> None:
+    """Refuse sets and states that hold more, in all, than the pickle has bytes: they are copied, the same again and again."""
+    if copied > limit:
+        raise Refused(f"its data.pkl copies more than {limit} things")
 
 
 def refuse_rest(stack: list[Any], marks: list[int]) -> None:

@@ -7,6 +7,7 @@ file is mostly arrays.
 
 import pickle
 import pickletools
+import re
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -30,8 +31,11 @@ OPCODES = frozenset(
 )
 """What protocol 5 writes for a Pipeline; pickle knows twice as many."""
 
-MAX_KEY = 2**31
-"""Of a dict: labels are such numbers. Larger ones can be chosen to share a hash, and each then costs as much as all others."""
+MAX_KEY = 2**16
+"""Of a dict: labels are such numbers. Larger ones can be chosen to meet in its table: each then costs as much as all before."""
+MAX_LARGE_NUMBERS = 1000
+CALL_BYTES, RANDOM_BYTES = 256, 1 << 16
+"""What a call counts for beside its arguments, and what one that seeds a random state does: it takes time."""
 
 
 class Global:
@@ -54,6 +58,8 @@ class Unpickler(pickle._Unpickler):
         self.file, self.ledger, self.allow_version_skew = file, ledger, allow_version_skew
         self.skews: set[str] = set()
         """Versions of scikit-learn in the file that are not the installed one."""
+        self.large_numbers = 0
+        """How many there are beyond 64 bits."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for a global; nothing is imported before it is found on the list."""
@@ -72,6 +78,7 @@ class Unpickler(pickle._Unpickler):
         arguments, function = self.stack.pop(), self.stack.pop()
         refuse_use(function, CALLS)
         checks.refuse_arguments(function.key, arguments)
+        self.ledger.note_copy(arguments, RANDOM_BYTES if function.key.startswith("numpy.random.") else CALL_BYTES)
         self._made(function, function.found(*arguments), [arguments])
 
     def load_newobj(self) -> None:
@@ -96,9 +103,11 @@ class Unpickler(pickle._Unpickler):
         key = self.ledger.unfilled.pop(id(made), "")
         refuse_late(made, self.ledger.shared)
         refuse_refill(made, key)
+        self.ledger.note_copy(state)
+        if key not in checks.RAW_STATES and type(state) is dict:
+            checks.refuse_misplaced(state, self.ledger.kinds_of)
         checks.refuse_state(key, made, state)
         if key not in checks.RAW_STATES:
-            checks.refuse_misplaced(state, self.ledger.kinds_of)
             checks.refuse_counts(state, self.ledger.size)
         if type(made).__module__.startswith("sklearn.") and isinstance(made, BaseEstimator):
             self._settle_version(state)
@@ -110,6 +119,7 @@ class Unpickler(pickle._Unpickler):
     def _settle_version(self, state: dict[str, Any]) -> None:
         version = str(state.get("_sklearn_version", "before 0.18"))
         if version != sklearn.__version__:
+            refuse_odd_version(version)
             refuse_other_version(version, self.allow_version_skew)
             self.skews.add(version)
             state["_sklearn_version"] = sklearn.__version__  # it has been said, and is not said again for each estimator
@@ -143,6 +153,17 @@ class Unpickler(pickle._Unpickler):
             container.extend(items)
         else:
             container.update(zip(items[::2], items[1::2], strict=True))
+
+    def load_long1(self) -> None:
+        """Read a whole number of up to 255 bytes."""
+        super().load_long1()  # type: ignore[misc]
+        self.large_numbers += self.stack[-1].bit_length() > 64
+        refuse_many_large_numbers(self.large_numbers)
+
+    def rest(self) -> bytes:
+        """Return what follows the pickle: in the frame that it ended in, and behind."""
+        frame = self._unframer.current_frame  # type: ignore[attr-defined]
+        return (frame.read() if frame else b"") + self.file.getvalue()[self.file.tell() :]
 
     def load_bytearray8(self) -> None:
         """Read bytes: those that are there, where pickle would make room for as many as are announced."""
@@ -242,6 +263,18 @@ def refuse_key(key: Any) -> None:
     if not (type(key) is str or (type(key) is int and abs(key) < MAX_KEY)):
         what = "large number" if type(key) is int else type(key).__name__
         raise Refused(f"holds a dict with a {what} as key, which is not allowed")
+
+
+def refuse_many_large_numbers(count: int) -> None:
+    """Raise `Refused` for numbers of which a thousand could share a hash, and be put into a set; random states have a few."""
+    if count > MAX_LARGE_NUMBERS:
+        raise Refused(f"holds more than {MAX_LARGE_NUMBERS} numbers beyond 64 bits")
+
+
+def refuse_odd_version(found: str) -> None:
+    """Raise `Refused` for a version that is none: it is printed."""
+    if not re.fullmatch(r"[0-9A-Za-z.+ ]{1,40}", found):
+        raise Refused("holds an estimator of a scikit-learn that has no version")
 
 
 def refuse_other_version(found: str, allow: bool) -> None:

@@ -279,8 +279,8 @@ FORESTS = [
         21,
         "a table of intercepts",
         with_estimator(LogisticRegression(), tabulate),
-        "holds intercepts that are a table",
-        f"{CHECKS}:refuse_table_of_intercepts",
+        "holds intercept_ of 2 dimensions",
+        f"{CHECKS}:refuse_more_dimensions",
         "pickle",
     ),
     *fault(
@@ -379,8 +379,8 @@ FORESTS = [
         21,
         "a method replaced",
         with_forest(lambda forest: setattr(forest, "_validate_X_predict", np.float32)),
-        "sets the attribute _validate_X_predict of a RandomForestClassifier",
-        f"{CHECKS}:refuse_shadow",
+        "holds a type as _validate_X_predict, where none belongs",
+        f"{CHECKS}:refuse_misplaced {CHECKS}:refuse_shadow",
     ),
     *fault(
         21,

@@ -123,6 +123,13 @@ ANY: list[Made] = [
     (30, "a key that never ends", files.with_pickle(files.wide_key(64)), "a tuple as a key", PICKLE + "refuse_other_keys"),
     (
         30,
+        "keys that meet",
+        files.with_pickle(files.meeting_keys()),
+        "a number beyond 65536 as a key",
+        PICKLE + "refuse_other_keys",
+    ),
+    (
+        30,
         "a memo of 2^31",
         files.with_pickle(b"\x80\x02}r\xff\xff\xff\x7f."),
         "place 2147483647 of a memo",
@@ -142,6 +149,13 @@ ANY: list[Made] = [
         29,
         "a tensor with hooks",
         files.with_pickle(files.a_pickle(files.a_tensor(items=4, shape=4, hooks=b"}K\0Ns"))),
+        "gives a tensor backward hooks",
+        PICKLE + "refuse_hooks",
+    ),
+    (
+        29,
+        "many tensors with the same hooks",
+        files.with_pickle(files.many_hooks()),
         "gives a tensor backward hooks",
         PICKLE + "refuse_hooks",
     ),
@@ -297,6 +311,27 @@ FULL_MODEL: list[Made] = [
         PICKLE + "refuse_other_class",
     ),
     (
+        30,
+        "a set of one hash",
+        files.with_pickle(files.set_of_one_hash(100_000), storages=False),
+        "calls __builtin__.set as torch.save does not",
+        PICKLE + "refuse_other_items",
+    ),
+    (
+        30,
+        "many sets of the same texts",
+        files.with_pickle(files.many_sets(), storages=False),
+        r"copies more than \d+ things",
+        PICKLE + "refuse_copies",
+    ),
+    (
+        30,
+        "many layers of the same state",
+        files.with_pickle(files.many_states(), storages=False),
+        r"copies more than \d+ things",
+        PICKLE + "refuse_copies",
+    ),
+    (
         23,
         "a command as a hook",
         files.with_content(lambda module: module._forward_hooks.update({0: files.os.system})),
@@ -331,7 +366,14 @@ def faults() -> Iterator[Fault]:
     yield from (fault("full_model", *entry) for entry in FULL_MODEL)
 
 
-LONG = ("a key that never ends", "many lists")
+LONG = (
+    "a key that never ends",
+    "many lists",
+    "many tensors with the same hooks",
+    "a set of one hash",
+    "many sets of the same texts",
+    "many layers of the same state",
+)
 """Without their guards these last longer than anyone waits."""
 
 

@@ -263,3 +263,34 @@ def wide_key(depth: int) -> bytes:
     """Return a pickle of a dict whose key is a pair of one pair twice of one pair twice: hashing it takes 2^depth steps."""
     pairs = b"".join(b"h" + bytes([i]) + b"\x86q" + bytes([i + 1]) for i in range(depth))
     return b"\x80\x02})q\0" + pairs + b"Ns."
+
+
+def meeting_keys() -> bytes:
+    """Return a pickle of a dict of numbers that meet in one place of its table, as long as it has less than 2^19."""
+    return b"\x80\x02}(" + b"".join(b"J" + key.to_bytes(4, "little") + b"N" for key in range(1 << 19, 1 << 31, 1 << 19)) + b"u."
+
+
+def many_hooks() -> bytes:
+    """Return a pickle of 20,000 tensors, of five bytes each, with one dict of 60,000 hooks."""
+    storage = b"(" + text(b"storage") + b"ctorch\nFloatStorage\n" + text(b"0") + text(b"cpu") + number(4) + b"tQ"
+    hooks = b"}(" + b"".join(b"M" + key.to_bytes(2, "little") + b"N" for key in range(60_000)) + b"u"
+    arguments = b"(" + storage + b"K\0K\4\x85K\1\x85\x89" + hooks + b"tq\1"
+    return b"\x80\x02](ctorch._utils\n_rebuild_tensor_v2\nq\0" + arguments + b"R" + b"h\0h\1R" * 20_000 + b"e."
+
+
+def set_of_one_hash(count: int) -> bytes:
+    """Return a pickle of a set of numbers of one hash, each of which is compared with all before it."""
+    numbers = [i * sys.hash_info.modulus for i in range(1, count + 1)]
+    return b"\x80\x02c__builtin__\nset\n](" + b"".join(b"\x8a\x0a" + one.to_bytes(10, "little") for one in numbers) + b"e\x85R."
+
+
+def many_sets() -> bytes:
+    """Return a pickle of 1000 sets, of five bytes each, of the same 20,000 texts."""
+    items = b"](" + b"".join(text(b"%x" % i) for i in range(20_000)) + b"e"
+    return b"\x80\x02](c__builtin__\nset\nq\0" + items + b"\x85q\1R" + b"h\0h\1R" * 1000 + b"e."
+
+
+def many_states() -> bytes:
+    """Return a pickle of 1000 layers, of seven bytes each, of the same 20,000 attributes."""
+    state = b"}(" + b"".join(text(b"%x" % i) + b"N" for i in range(20_000)) + b"u"
+    return b"\x80\x02](ctorch.nn.modules.activation\nReLU\nq\0)\x81" + state + b"q\1b" + b"h\0)\x81h\1b" * 1000 + b"e."
