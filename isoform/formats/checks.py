@@ -92,6 +92,7 @@ STATES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "sklearn.preprocessing._encoders.OneHotEncoder": native.refuse_one_hot,
     "sklearn.preprocessing._encoders.OrdinalEncoder": native.refuse_ordinal,
     "sklearn.preprocessing._label.LabelBinarizer": native.refuse_label_binarizer,
+    "sklearn.multiclass.OneVsRestClassifier": native.refuse_one_against_rest,
     "sklearn.isotonic.IsotonicRegression": native.refuse_steps,
     "sklearn.preprocessing._polynomial.PolynomialFeatures": native.refuse_polynomial,
     f"{HISTOGRAM}.predictor.TreePredictor": native.refuse_histogram_tree,
@@ -115,8 +116,7 @@ PLACES: dict[str, set[str]] = {
         "named_estimators_", "final_estimator", "final_estimator_", "init", "init_", "calibrators", "_bin_mapper",
         "_preprocessor", "_label_binarizer", "label_binarizer_", "_label_encoder", "le_", "owner",
     },
-    "OneVsRestClassifier": {"steps", "estimator"},
-    "LabelBinarizer": {"_label_binarizer", "label_binarizer_"},
+    "LabelBinarizer": {"_label_binarizer", "label_binarizer_"},  # and nowhere else an estimator is
     "Bunch": {"named_estimators_"},
     "_CalibratedClassifier": {"calibrated_classifiers_"},
     "Kernel": {"kernel", "kernel_", "k1", "k2"},
@@ -141,7 +141,7 @@ PLACES: dict[str, set[str]] = {
     "type": {"dtype", "subclass"},
 }  # fmt: skip
 """A class, or its base → the attributes that may hold objects of it, in a list, too; all other attributes hold plain values.
-Of several the nearest base counts: one against the rest answers by `predict` only where nobody has looked at what it asks.
+Of several entries that of the nearest base counts.
 
 Such an object is asked and called by scikit-learn, which takes it to be of that kind: a bare tree in the place of an estimator
 reads beyond the row. The names are those of reviewed classes, or of their bases: nothing else is ever made.
@@ -159,11 +159,13 @@ DIMENSIONS = {
     "feature_log_prob_": 2, "theta_": 2, "var_": 2, "epsilon_": 0, "priors_": 1, "means_": 2, "rotations_": 2, "scalings_": 2,
     "xbar_": 1, "estimator_weights_": 1, "X_train_": 2, "L_": 2, "alpha_": 1, "_y_train_mean": 1, "_y_train_std": 1,
     "_x_mean": 1, "_y_mean": 1, "_predict_1_mean": 1, "_x_std": 1, "_y_std": 1, "a_": 0, "b_": 0, "constant_": 2, "quantile": 0,
+    "X_min_": 0, "X_max_": 0, "classes_": 1, "missing_values": 0, "radius": 0,
 }  # fmt: skip
-"""The numbers that an answer is computed with → how many dimensions they, or those of them in a list, have at most.
+"""What an answer is computed with → how many dimensions it has at most, or each in a list of `LISTS`.
 
 NumPy makes a table of a column and a row: of two that take a megabyte one of terabytes.
 """
+LISTS = {"coefs_", "intercepts_", "rotations_", "scalings_"}
 
 METHOD_NAMES = ("stack_method", "stack_method_", "response_method", "_response_method")
 """The attributes that name a method, to be called when the model answers: `fit` of a Pipeline with a cache unpickles a file."""
@@ -217,7 +219,7 @@ def refuse_misplaced(state: dict[str, Any], kinds_of: Callable[[Any], frozenset[
     for name, value in state.items():
         for kind in kinds_of(value):
             if name not in next((PLACES[base.__name__] for base in kind.__mro__ if base.__name__ in PLACES), ()):
-                raise Refused(f"holds a {kind.__name__} as {name[:80]}, where none belongs")
+                raise Refused(f"holds a {kind.__name__} as {str(name)[:80]}, where none belongs")
 
 
 def refuse_counts(state: dict[str, Any], size_bytes: int) -> None:
@@ -249,25 +251,27 @@ def refuse_cache(state: dict[str, Any]) -> None:
 
 
 def refuse_more_dimensions(state: dict[str, Any]) -> None:
-    """Raise `Refused` for numbers of more dimensions than scikit-learn gives them, and for what is neither number nor array."""
+    """Raise `Refused` for more dimensions than scikit-learn gives these, and for what is neither value nor array."""
     for name in DIMENSIONS.keys() & state.keys():
         found = state[name]
-        for one in found if isinstance(found, list) else [found]:
-            is_number = one is None or isinstance(one, float | int | np.number)
-            if not (is_number or (isinstance(one, np.ndarray) and one.ndim <= DIMENSIONS[name])):
+        for one in found if name in LISTS and isinstance(found, list) else [found]:
+            is_value = one is None or isinstance(one, float | int | str | np.number)
+            if not (is_value or (isinstance(one, np.ndarray) and one.ndim <= DIMENSIONS[name])):
                 what = f"of {one.ndim} dimensions" if isinstance(one, np.ndarray) else f"that is a {type(one).__name__}"
                 raise Refused(f"holds {name} {what}")
 
 
 def refuse_output_config(state: dict[str, Any]) -> None:
     """Raise `Refused` for an estimator that answers with another library's tables, each column with a name of the file's."""
-    if state.get("_sklearn_output_config"):
+    config = state.get("_sklearn_output_config", {})
+    if not (type(config) is dict and all(type(kind) is str and kind == "default" for kind in config.values())):
         raise Refused("answers with tables of another library")
 
 
 def refuse_reports(state: dict[str, Any]) -> None:
     """Raise `Refused` for an estimator that reports while it answers: what a program prints is its own."""
-    if state.get("verbose") not in (None, False, 0):
+    verbose = state.get("verbose")
+    if verbose is not None and not (isinstance(verbose, int | float) and verbose == 0):
         raise Refused("reports while it answers (verbose)")
 
 

@@ -32,7 +32,7 @@ class JoblibUnpickler(Unpickler):
         if dtype.hasobject:
             inner = Unpickler(self.file, self.ledger, self.allow_version_skew)
             array = inner.load()
-            refuse_rest_of_frame(inner)
+            refuse_rest_of_frame(inner.rest_of_frame())
             self.skews |= inner.skews
             refuse_other_inner(array, dtype)
             return array
@@ -52,10 +52,9 @@ class JoblibUnpickler(Unpickler):
 JoblibUnpickler.dispatch = dispatch_of(JoblibUnpickler)
 
 
-def refuse_rest_of_frame(inner: Unpickler) -> None:
-    """Raise `Refused` when a frame of the pickle in the place of an array goes on behind its end."""
-    frame = inner._unframer.current_frame  # type: ignore[attr-defined]
-    if frame and frame.read():
+def refuse_rest_of_frame(rest: bytes) -> None:
+    """Raise `Refused` when the frame of the pickle in the place of an array goes on behind its end."""
+    if rest:
         raise Refused("holds a frame that goes on behind its pickle")
 
 

@@ -48,6 +48,7 @@ class Ledger:
         self.measures: dict[int, tuple[int, int]] = {}  # bytes, depth
         self.kinds: dict[int, frozenset[type]] = {}  # of what a list, tuple, dict or array holds
         self.shared: dict[int, Any] = {}  # those that were taken from the memo
+        self.large_numbers = 0  # beyond 64 bits
         self.copied = 0  # bytes that calls and states were given so far, each of which may keep a copy
         self.unfilled: dict[int, str] = {}  # those that may still get a state, and the global that made them
         self.hollow: set[int] = set()  # those that compiled code reads, and that have no state yet

@@ -239,14 +239,17 @@ def refuse_support_vectors(made: Any, state: State) -> None:
     require(good, f"holds a {type(made).__name__} with a kernel that is not allowed")
 
 
-def is_known(categories: Any) -> bool:
-    """Tell whether these are lists of categories: texts, or numbers that rise. A set is made of them, and they are searched."""
+def are_categories(categories: Any) -> bool:
+    """Tell whether these are lists of categories: texts, at most one of them missing, or numbers that rise.
+
+    Texts are looked up in a dict; numbers are searched by bisection, and a column is written where they are found.
+    """
     if not isinstance(categories, list) or not all(isinstance(values, np.ndarray) and values.ndim == 1 for values in categories):
         return False
-    return all(map(_rises, categories))
+    return all(map(_is_searchable, categories))
 
 
-def _rises(values: np.ndarray) -> bool:
+def _is_searchable(values: np.ndarray) -> bool:
     if values.dtype.kind == "O":
         others = [value for value in values if type(value) is not str]  # what is missing
         return len(others) < 2 and all(value is None or (type(value) is float and math.isnan(value)) for value in others)
@@ -255,13 +258,13 @@ def _rises(values: np.ndarray) -> bool:
 
 def refuse_ordinal(made: Any, state: State) -> None:
     """Raise `Refused` for categories that are none."""
-    require(is_known(state.get("categories_")), "holds ordinal codes of odd categories")
+    require(are_categories(state.get("categories_")), "holds ordinal codes of odd categories")
 
 
 def refuse_one_hot(made: Any, state: State) -> None:
     """Raise `Refused` unless there is a column for each category, and no two ways to number them."""
     categories, columns = state.get("categories_"), state.get("_n_features_outs")
-    good = is_known(categories) and isinstance(columns, list) and columns == [len(values) for values in categories]
+    good = are_categories(categories) and isinstance(columns, list) and columns == [len(values) for values in categories]
     good = good and not state.get("_infrequent_enabled") and state.get("_drop_idx_after_grouping") is None
     require(good, "holds one-hot codes with other columns than categories")
 
@@ -272,15 +275,26 @@ def refuse_steps(made: Any, state: State) -> None:
     require(is_array(x, "f", None) and is_array(y, "f", len(x)) and len(x), "holds steps without as many values")
 
 
-# Numbers and labels of classes.
+# Classes: codes of their labels, votes for them, what tells one from the rest.
 
 
 def refuse_label_binarizer(made: Any, state: State) -> None:
     """Raise `Refused` unless labels rise, and each row has one: of several the codes are searched without a look."""
-    good = isinstance(state.get("classes_"), np.ndarray) and is_known([state["classes_"]])
+    good = are_categories([state.get("classes_")])
     good = good and state.get("y_type_") in ("binary", "multiclass")
     good = good and state.get("sparse_input_") is False
     require(good, "holds codes of labels that are no table of theirs")
+
+
+def refuse_one_against_rest(made: Any, state: State) -> None:
+    """Raise `Refused` unless each estimator gives a row one number: `predict` writes a column of all that it gives."""
+    for part in state.get("estimators_") or ():
+        intercept = vars(part).get("intercept_")
+        is_linear = is_array(vars(part).get("coef_"), "f", 1, None) and (
+            isinstance(intercept, float) or is_array(intercept, "f", 1)
+        )
+        good = is_linear or not hasattr(type(part), "decision_function")  # else the column of its probabilities is taken
+        require(good, "holds an estimator, against the rest, that may give a row more than one number")
 
 
 def refuse_hard_votes(made: Any, state: State) -> None:

@@ -1,7 +1,7 @@
 """Divisions in a model.onnx: onnxruntime divides integers by 0, and the least by -1, at the price of the process.
 
-Types are followed from constants and columns as far as it takes to tell that a `Div` is of floats. In bodies is none: what
-those may use is in onnx_scan.py.
+Types are followed from constants and columns as far as it takes to tell that a `Div` is of floats. The body of
+a `Scan` has no `Div`: onnx_scan.py lists what it may use.
 """
 
 from isoform.errors import Refused

@@ -11,12 +11,13 @@ OPSETS = {"": range(18, 23), "ai.onnx.ml": range(1, 4)}
 _ELEMENTWISE = """
     Abs Add Clip Div Elu Erf Exp Gelu HardSigmoid HardSwish Identity LeakyRelu Log Max Min Mish Mul Neg PRelu Pow Reciprocal Relu
     Selu Sigmoid Softplus Softsign Sqrt Sub Sum Tanh"""
+ELEMENTWISE = frozenset(_ELEMENTWISE.split())
 _ALONG_AN_AXIS = """
     BatchNormalization CumSum LayerNormalization LogSoftmax LpNormalization ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax
     ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Softmax"""
 _PRODUCTS = " Gemm MatMul"
 _SHAPES = " Concat Expand Flatten Gather GatherElements Reshape Slice Split Squeeze Tile Transpose Unsqueeze"
-SAME_TYPE = frozenset((_ELEMENTWISE + _ALONG_AN_AXIS + _PRODUCTS + _SHAPES).split())
+SAME_TYPE = ELEMENTWISE | frozenset((_ALONG_AN_AXIS + _PRODUCTS + _SHAPES).split())
 """Of ai.onnx, those whose outputs are all of the type of their first input."""
 _TO_TRUTH = " And Equal Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual Not Or Xor"
 _TO_OTHER_TYPES = " ArgMax ArgMin Cast Constant ConstantOfShape Shape TopK Where"

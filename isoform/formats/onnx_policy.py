@@ -1,6 +1,6 @@
 """What a model.onnx may be: checked on its bytes, before onnxruntime sees them. Nothing here is read from the artifact.
 
-Which operators are allowed is in onnx_operators.py; trees, tensors and divisions have files of their own.
+Which operators are allowed is in onnx_operators.py; trees, tensors, ranks, divisions and the one loop have files of their own.
 docs/decisions/0022-what-an-onnx-file-may-be.md says what is bounded by this and what is not.
 """
 
@@ -66,7 +66,7 @@ def check(data: bytes) -> Message:
             for attribute in attributes.values():
                 refuse_non_finite_attribute(node, attribute)
                 refuse_long_text(attribute)
-                refuse_many_texts(attribute)
+                refuse_many_texts(node, attribute)
         for tensor in _tensors(graph):
             refuse_external_data(tensor)
             refuse_other_size(tensor)
@@ -233,7 +233,8 @@ def refuse_long_text(attribute: Attribute) -> None:
         raise Refused(f"has a text of {longest} bytes in {attribute.name}, the limit is {MAX_TEXT_BYTES}")
 
 
-def refuse_many_texts(attribute: Attribute) -> None:
+def refuse_many_texts(node: Message, attribute: Attribute) -> None:
     """Refuse an endless list of texts, but for the modes of a forest's nodes, which have as many numbers beside them."""
-    if attribute.type == 8 and attribute.name != "nodes_modes" and len(attribute.value) > MAX_TEXTS:
+    is_modes = node.get("op_type") in TREES and attribute.name == "nodes_modes"
+    if attribute.type == 8 and not is_modes and len(attribute.value) > MAX_TEXTS:
         raise Refused(f"has {len(attribute.value)} texts in {attribute.name}, the limit is {MAX_TEXTS}")

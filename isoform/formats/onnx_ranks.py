@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from isoform.errors import Refused
+from isoform.formats.onnx_operators import ELEMENTWISE
 from isoform.formats.onnx_schema import Attribute
 from isoform.formats.protobuf import Message, signed
 
@@ -90,7 +91,10 @@ def _result(node: Message, given: list[Bound], attributes: Mapping[str, Attribut
             return Bound(2, UNKNOWN)
         case "OneHotEncoder":
             return Bound(first.rank + 1, UNKNOWN)
-    return Bound(max(highest, 2) if node.get("domain") else highest, UNKNOWN)
+    if node.get("domain"):
+        return Bound(max(highest, 2), UNKNOWN)
+    is_list = node.get("op_type") in ELEMENTWISE and highest <= 1  # a shape that is computed; of two the longer counts
+    return Bound(highest, max((bound.size for bound in given), default=0) if is_list else UNKNOWN)
 
 
 def _tensor(tensor: Message) -> Bound:
@@ -118,7 +122,7 @@ def _drops_an_axis(node: Message, attributes: Mapping[str, Attribute], constants
 
 
 def _check_scan(node: Message, given: list[Bound], attributes: Mapping[str, Attribute]) -> None:
-    """Raise `Refused` unless a `Scan` that is what `onnx_scan` allows gets tables, and makes one number of each row."""
+    """Raise `Refused` unless the inputs of a `Scan` are tables, and its body makes one number for each row."""
     body: Message = attributes["body"].value if "body" in attributes and attributes["body"].type == 5 else {}
     names, results = ([value.get("name", "") for value in body.get(key, ())] for key in ("input", "output"))
     inner = _bounds(body, {name: Bound(rank, UNKNOWN) for name, rank in zip(names, (2, 1), strict=False)})
@@ -127,9 +131,11 @@ def _check_scan(node: Message, given: list[Bound], attributes: Mapping[str, Attr
 
 
 def refuse_high_rank(node: Message, rank: float) -> None:
-    """Refuse a result of more dimensions than any export has, or of which nobody knows how many it has."""
+    """Refuse a result of more dimensions than any export has, or of which nobody can tell how many it has."""
+    if rank == UNKNOWN:
+        raise Refused(f"computes the shape of a result of {node.get('op_type')} in a way that is not followed")
     if rank > MAX_RANK:
-        raise Refused(f"has a {node.get('op_type')} whose result may have more than {MAX_RANK} dimensions")
+        raise Refused(f"has a result of {node.get('op_type')} with up to {rank} dimensions, the limit is {MAX_RANK}")
 
 
 def refuse_other_rank(rank: float) -> None:

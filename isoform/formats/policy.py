@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import sklearn
-from sklearn.base import ClassifierMixin
 from sklearn.pipeline import Pipeline
 
 from isoform.errors import Refused, first_line
@@ -40,13 +39,12 @@ def read(data: bytes, config: Config, allow_version_skew: bool, unpickler: type[
     file = Reader(data)
     reader = unpickler(file, Ledger(len(data)), allow_version_skew)
     found = reader.load()
-    rest = reader.rest()
+    rest = reader.rest_of_frame() + data[file.tell() :]
     refuse_second(rest)
     refuse_rest(rest)
     for version in sorted(reader.skews):
         log.warning("warning: it holds estimators of scikit-learn %s, and %s is installed", version, sklearn.__version__)
     refuse_other_model(found)
-    refuse_other_task(found, config)
     refuse_other_columns(found, config)
     refuse_mute(found, config)
     return found
@@ -87,13 +85,6 @@ def refuse_other_model(found: object) -> None:
     """Raise `Refused` for something else than a Pipeline of named steps."""
     if type(found) is not Pipeline:
         raise Refused(f"holds a {type(found).__name__}, not a Pipeline")
-
-
-def refuse_other_task(found: Pipeline, config: Config) -> None:
-    """Raise `Refused` for a classifier where a number is asked for: its `predict` would be asked, which nobody else asks."""
-    model = found.steps[-1][-1] if found.steps else None
-    if config.task == "regression" and isinstance(model, ClassifierMixin):
-        raise Refused(f"holds a {type(model).__name__} for a regression")
 
 
 def refuse_other_columns(found: Any, config: Config) -> None:

@@ -66,6 +66,11 @@ class Machine:
     tensors: list[Tensor] = field(default_factory=list)
     objects: list[Object] = field(default_factory=list)
 
+    def count_copies(self, items: int) -> None:
+        """Count what torch will copy into a set or an instance."""
+        self.copied += items
+        refuse_copies(self.copied, self.size)
+
     def pop(self, count: int) -> list[Any]:
         """Take the last `count` things from the stack."""
         if count > len(self.stack) - (self.marks[-1] if self.marks else 0):
@@ -166,14 +171,16 @@ def take_storage(machine: Machine, opcode: str, argument: Any) -> None:
 
 
 def call(machine: Machine, opcode: str, argument: Any) -> None:
-    """Push what a call of one of torch's four functions gives."""
+    """Push what a call of one of torch's four functions gives.
+
+    The patterns name lists and dicts by their types: `[*items]` and `{**hooks}` would copy what a few bytes ask for again.
+    """
     function, arguments = machine.pop(2)
     match (function, arguments):
         case (Name(text="collections OrderedDict"), ()):
             machine.stack.append({})
-        # Not `[*items]`, `{**hooks}`: those copy what a few bytes can ask for again and again.
         case (Name(text="__builtin__ set"), (list() as items,)):
-            copy(machine, len(items))
+            machine.count_copies(len(items))
             refuse_other_items(items)
             machine.stack.append(Object(SET, built=True))
         case (Name(text="torch._utils _rebuild_parameter"), (Tensor() as tensor, bool(), dict() as hooks)):
@@ -190,12 +197,6 @@ def call(machine: Machine, opcode: str, argument: Any) -> None:
             refuse_other_call(function)
 
 
-def copy(machine: Machine, items: int) -> None:
-    """Count what torch will copy."""
-    machine.copied += items
-    refuse_copies(machine.copied, machine.size)
-
-
 def make_object(machine: Machine, opcode: str, argument: Any) -> None:
     """Push an instance that has no state yet."""
     cls, arguments = machine.pop(2)
@@ -207,7 +208,7 @@ def make_object(machine: Machine, opcode: str, argument: Any) -> None:
 def build(machine: Machine, opcode: str, argument: Any) -> None:
     """Give an instance its state."""
     (state,) = machine.pop(1)
-    copy(machine, len(state) if isinstance(state, dict) else 0)
+    machine.count_copies(len(state) if isinstance(state, dict) else 0)
     refuse_other_state(machine.stack[-1], state)
     if isinstance(machine.stack[-1], Object):
         machine.stack[-1].built = True

@@ -32,7 +32,7 @@ OPCODES = frozenset(
 """What protocol 5 writes for a Pipeline; pickle knows twice as many."""
 
 MAX_KEY = 2**16
-"""Of a dict: labels are such numbers. Larger ones can be chosen to meet in its table: each then costs as much as all before."""
+"""Of a dict: `class_weight` has labels as keys. Larger ones can be chosen to meet in its table, at the cost of all before."""
 MAX_LARGE_NUMBERS = 1000
 CALL_BYTES, RANDOM_BYTES = 256, 1 << 16
 """What a call counts for beside its arguments, and what one that seeds a random state does: it takes time."""
@@ -58,8 +58,6 @@ class Unpickler(pickle._Unpickler):
         self.file, self.ledger, self.allow_version_skew = file, ledger, allow_version_skew
         self.skews: set[str] = set()
         """Versions of scikit-learn in the file that are not the installed one."""
-        self.large_numbers = 0
-        """How many there are beyond 64 bits."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what stands for a global; nothing is imported before it is found on the list."""
@@ -157,13 +155,13 @@ class Unpickler(pickle._Unpickler):
     def load_long1(self) -> None:
         """Read a whole number of up to 255 bytes."""
         super().load_long1()  # type: ignore[misc]
-        self.large_numbers += self.stack[-1].bit_length() > 64
-        refuse_many_large_numbers(self.large_numbers)
+        self.ledger.large_numbers += self.stack[-1].bit_length() > 64
+        refuse_many_large_numbers(self.ledger.large_numbers)
 
-    def rest(self) -> bytes:
-        """Return what follows the pickle: in the frame that it ended in, and behind."""
+    def rest_of_frame(self) -> bytes:
+        """Return what follows the pickle in the frame that it ended in."""
         frame = self._unframer.current_frame  # type: ignore[attr-defined]
-        return (frame.read() if frame else b"") + self.file.getvalue()[self.file.tell() :]
+        return frame.read() if frame else b""
 
     def load_bytearray8(self) -> None:
         """Read bytes: those that are there, where pickle would make room for as many as are announced."""

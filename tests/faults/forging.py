@@ -102,16 +102,11 @@ def with_tree(alter: Callable[[dict[str, Any]], None]) -> Callable[[Site], bytes
     return with_forest(exchange)
 
 
-def with_estimator(
-    estimator: Any, alter: Callable[[Any], None], *, onehot: bool = False, targets: str = "mixed"
-) -> Callable[[Site], bytes]:
-    """Return a maker of a Pipeline of the site's columns around another estimator; `alter` gets all of it fitted.
-
-    `targets` names the table that it learns: of two classes, or of a number.
-    """
+def with_estimator(estimator: Any, alter: Callable[[Any], None], *, onehot: bool = False) -> Callable[[Site], bytes]:
+    """Return a maker of a Pipeline of the site's columns and classes around another estimator; `alter` gets all of it fitted."""
 
     def make(site: Site) -> bytes:
-        table = frame(targets)
+        table = frame("mixed")
         numeric, categorical = estimators.onehot(sparse=False) if onehot else estimators.ordinal()
         columns = ColumnTransformer([("numeric", numeric, NUMERIC), ("categorical", categorical, CATEGORICAL)])
         found = Pipeline([("columns", columns), ("model", clone(estimator))])

@@ -181,6 +181,18 @@ def million_dimensions(model: ModelProto, site: Site) -> None:
     model.graph.node.extend(helper.make_node("ConstantOfShape", ["long"], [f"of {number}"]) for number in range(40))
 
 
+def untold_shape(model: ModelProto, site: Site) -> None:
+    """Compute a shape of as many dimensions as there are rows."""
+    nodes = [
+        helper.make_node("Cast", ["n0"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Sub", ["whole", "whole"], ["zeros"]),
+        helper.make_node("Reshape", ["zeros", "flat"], ["shape"]),
+        helper.make_node("ConstantOfShape", ["shape"], ["of as many"]),
+        helper.make_node("ReduceMax", ["n0"], ["more"], keepdims=1),
+    ]
+    append(model, *nodes, flat=np.array([-1]))
+
+
 def gathers(model: ModelProto, site: Site) -> None:
     """Have the dimensions double, but for one, with each of 26 nodes."""
     names = ["positions", *(f"gathered {number}" for number in range(26))]

@@ -14,6 +14,7 @@ from builders import CATEGORICAL, NUMERIC, Workspace, frame
 from cases import Record, both, try_both_ways, try_without_guard
 from forging import START, Forged, fault, named, payload, text, with_estimator, with_forest
 from harness import Child, Fault, Site, workspace_site
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import StackingClassifier, VotingClassifier
@@ -23,13 +24,13 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelBinarizer, OneHotEncoder, OrdinalEncoder
 from sklearn.tree import DecisionTreeRegressor
 
 CHECKS, NATIVE, ARRAYS, UNPICKLING = (f"isoform.formats.{name}" for name in ("checks", "native", "arrays", "unpickling"))
 LEDGER, POLICY, JOBLIB = (f"isoform.formats.{name}" for name in ("ledger", "policy", "joblib_unpickling"))
 MISPLACED, DIMENSIONS = f"{CHECKS}:refuse_misplaced", f"{CHECKS}:refuse_more_dimensions"
-OTHER_TASK = f"{POLICY}:refuse_other_task"
 WIDE = 18_000
 """A column of so many numbers takes 144 kB, and its product with a row of as many 2.6 GB."""
 
@@ -82,14 +83,10 @@ def label_codes(*labels: float) -> Callable[[Any], None]:
 
 
 def of_several_labels(found: Any) -> None:
-    """Let one against the rest, which has one label, give each row as many as a million intercepts say."""
+    """Let one against the rest give each row as many labels as a million intercepts say, within another Pipeline."""
     inner = found[-1].estimators_[0]
-    found[-1].estimators_ = [inner]
-    inner.intercept_ = np.ones(1_000_000)
-    inner.coef_ = inner.coef_ * 0
-    found[-1].label_binarizer_ = LabelBinarizer(sparse_output=False).fit([0, 1])
-    vars(found[-1].label_binarizer_).update(y_type_="multilabel-indicator", sparse_input_=True, classes_=np.array([0]))
-    found[-1].classes_ = np.array([0])
+    inner.coef_, inner.intercept_ = inner.coef_ * 0, np.ones(1_000_000)
+    found.steps[-1] = ("model", Pipeline([("rest", found[-1])]))
 
 
 def count_votes(found: Any) -> None:
@@ -119,6 +116,17 @@ def outer_multinomial(found: Any) -> Any:
     made = MultinomialNB().fit(np.ones((2, width)), [0, 1])
     made.feature_log_prob_, made.class_log_prior_ = np.ones((WIDE, width)), np.ones((WIDE, 1))
     return made
+
+
+def column_of_intercepts(found: Any) -> None:
+    """Give a linear model many classes, each with an intercept in a row of its own."""
+    found[-1].coef_, found[-1].intercept_ = np.zeros((WIDE, found[-1].coef_.shape[1])), [np.zeros(1)] * WIDE
+
+
+def outer_steps(found: Any) -> None:
+    """Bound an isotonic calibration below by a column, and above by a row."""
+    steps = found[-1].calibrated_classifiers_[0].calibrators[0]
+    steps.X_min_, steps.X_max_ = np.zeros((WIDE, 1)), np.ones(WIDE)
 
 
 def listed_intercepts(found: Any) -> None:
@@ -188,7 +196,7 @@ def of_one_hash(count: int) -> list[int]:
 
 
 def meeting_keys(site: Site) -> bytes:
-    """Return a dict of numbers that meet in one place of its table, as long as it has less than 2^19."""
+    """Return a dict of numbers that begin at one place of its table. Such as meet all the way take long to find."""
     return START + b"}(" + b"".join(b"J" + key.to_bytes(4, "little") + b"N" for key in range(1 << 19, 1 << 31, 1 << 19)) + b"u."
 
 
@@ -273,15 +281,6 @@ GREEDY = [
     ),
     *fault(
         21,
-        "one against the rest in another estimator",
-        with_estimator(
-            VotingClassifier([("rest", OneVsRestClassifier(LogisticRegression()))], voting="soft"), lambda found: None
-        ),
-        "holds a OneVsRestClassifier as estimators",
-        MISPLACED,
-    ),
-    *fault(
-        21,
         "labels in no order",
         with_estimator(LogisticRegression(), label_codes(0, np.nan, -5, np.nan, -1)),
         "holds codes of labels that are no table of theirs",
@@ -328,6 +327,20 @@ GREEDY = [
     ),
     *fault(
         17,
+        "a list of intercepts",
+        with_estimator(LogisticRegression(), column_of_intercepts),
+        "holds intercept_ that is a list",
+        DIMENSIONS,
+    ),
+    *fault(
+        17,
+        "bounds of a column and a row",
+        with_estimator(CalibratedClassifierCV(LogisticRegression(), method="isotonic", cv=2), outer_steps),
+        "holds X_(min|max)_ of [12] dimensions",
+        DIMENSIONS,
+    ),
+    *fault(
+        17,
         "names of a million letters",
         with_estimator(LogisticRegression(), name_columns),
         "answers with tables of another library",
@@ -357,7 +370,7 @@ GREEDY = [
     *fault(
         10,
         "categories of one hash",
-        with_estimator(LogisticRegression(), ordinal(of_one_hash(900))),
+        with_estimator(LogisticRegression(), ordinal(of_one_hash(400))),
         "holds ordinal codes of odd categories",
         f"{NATIVE}:refuse_ordinal",
     ),
@@ -461,24 +474,17 @@ GREEDY = [
 REGRESSIONS = [
     *fault(
         21,
-        "a classifier for a number",
-        with_estimator(LogisticRegression(), lambda found: None),
-        "holds a LogisticRegression for a regression",
-        OTHER_TASK,
-    ),
-    *fault(
-        21,
         "a million labels for a row",
         with_estimator(OneVsRestClassifier(LogisticRegression()), of_several_labels),
-        "holds codes of labels that are no table of theirs",
-        f"{NATIVE}:refuse_label_binarizer {OTHER_TASK}",
+        "against the rest, that may give a row more than one number",
+        f"{NATIVE}:refuse_one_against_rest",
     ),
     *fault(
         17,
         "labels of 99,999 letters",
         long_labels,
         "holds an array of dtype 'U99999', which is not allowed",
-        f"{ARRAYS}:refuse_dtype {OTHER_TASK}",
+        f"{ARRAYS}:refuse_dtype",
     ),
     *fault(
         17,

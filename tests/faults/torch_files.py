@@ -266,7 +266,7 @@ def wide_key(depth: int) -> bytes:
 
 
 def meeting_keys() -> bytes:
-    """Return a pickle of a dict of numbers that meet in one place of its table, as long as it has less than 2^19."""
+    """Return a pickle of a dict of numbers that begin at one place of its table. Such as meet all the way take long to find."""
     return b"\x80\x02}(" + b"".join(b"J" + key.to_bytes(4, "little") + b"N" for key in range(1 << 19, 1 << 31, 1 << 19)) + b"u."
 
 
