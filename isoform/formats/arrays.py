@@ -48,8 +48,21 @@ def refuse_dtype_state(made: np.dtype[Any], state: Any) -> None:
     """Raise `Refused` when a dtype's fields, offsets, byte order or flags are not those of its name."""
     name = f"{made.kind}{made.itemsize // 4 if made.kind == 'U' else made.itemsize}"
     expected = (structure(name) or np.dtype(name)).__reduce__()[2]
-    if not (isinstance(state, tuple) and repr(state) == repr(expected)):
+    if not _same(state, expected):
         raise Refused(f"holds a dtype {name} with other fields, offsets or flags than that has")
+
+
+def _same(found: Any, expected: Any) -> bool:
+    """Tell whether a state is the one expected, without a question to anything in it that is not."""
+    if isinstance(expected, np.dtype):  # of which C has two names for one
+        return isinstance(found, np.dtype) and bool(found == expected)
+    if type(found) is not type(expected):
+        return False
+    if isinstance(expected, tuple):
+        return len(found) == len(expected) and all(map(_same, found, expected))
+    if isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(_same(found[name], expected[name]) for name in expected)
+    return bool(found == expected)
 
 
 def refuse_shape(shape: Any, dtype: Any, found: int, unit: str) -> None:
