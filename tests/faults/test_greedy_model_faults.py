@@ -19,10 +19,11 @@ from sklearn.compose import ColumnTransformer
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, RadiusNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelBinarizer, OneHotEncoder, OrdinalEncoder
@@ -129,6 +130,11 @@ def outer_steps(found: Any) -> None:
     steps.X_min_, steps.X_max_ = np.zeros((WIDE, 1)), np.ones(WIDE)
 
 
+def gaps(width: int) -> SimpleImputer:
+    """Return what takes a column of numbers for missing, and compares a row with each of them."""
+    return with_attributes(SimpleImputer().fit(np.ones((2, width))), missing_values=np.full((WIDE, 1), np.nan))
+
+
 def listed_intercepts(found: Any) -> None:
     """Give a linear model many classes, each with an intercept in a list of its own."""
     found[-1].coef_, found[-1].intercept_ = np.zeros((WIDE, found[-1].coef_.shape[1])), [[0.0]] * WIDE
@@ -203,15 +209,8 @@ def meeting_keys(site: Site) -> bytes:
 def array_copies(site: Site) -> bytes:
     """Return a thousand arrays of one list of 200,000, each of which copies it."""
     arguments = named("numpy", "ndarray") + b"K\x00\x85C\x01b\x87\x94"
-    dtype = (
-        named("numpy", "dtype")
-        + text("O8")
-        + b"\x89\x88\x87R(K\x03"
-        + text("|")
-        + b"NNN"
-        + b"J\xff\xff\xff\xff" * 2
-        + b"K\x3ftb\x94"
-    )
+    fields = b"(K\x03" + text("|") + b"NNN" + b"J\xff\xff\xff\xff" * 2 + b"K\x3ft"
+    dtype = named("numpy", "dtype") + text("O8") + b"\x89\x88\x87R" + fields + b"b\x94"
     state = b"(K\x01J" + (200_000).to_bytes(4, "little") + b"\x85h\x02\x89](" + b"N" * 200_000 + b"et\x94"
     reconstruct = named("numpy._core.multiarray", "_reconstruct") + b"\x94"
     return START + b"(" + reconstruct + arguments + dtype + state + b"h\x00h\x01Rh\x03b" * 1000 + b"t."
@@ -222,6 +221,11 @@ def tree_copies(site: Site) -> bytes:
     rows = np.arange(8000.0)[:, None]
     made_by, arguments, state = DecisionTreeRegressor(random_state=0).fit(rows, rows[::-1, 0] ** 2).tree_.__reduce__()
     return pickle.dumps([Forged(made_by, arguments, state) for _ in range(1000)], protocol=5)
+
+
+def estimator_in_dtype(site: Site) -> bytes:
+    """Return a dtype whose state is an estimator: to say how it differs would ask scikit-learn to print it."""
+    return pickle.dumps(Forged(np.dtype, ("f8", False, True), (3, "<", None, None, LinearRegression(), -1, -1, 0)), protocol=5)
 
 
 def random_states(site: Site) -> bytes:
@@ -341,6 +345,20 @@ GREEDY = [
     ),
     *fault(
         17,
+        "a column of radii",
+        with_estimator(RadiusNeighborsClassifier(radius=100.0), attributes(radius=np.full((WIDE, 1), 100.0))),
+        "holds radius of 2 dimensions",
+        DIMENSIONS,
+    ),
+    *fault(
+        17,
+        "a column of what is missing",
+        with_estimator(LogisticRegression(), lambda found: found.steps.insert(1, ("gaps", gaps(found[-1].n_features_in_)))),
+        "holds missing_values of 2 dimensions",
+        DIMENSIONS,
+    ),
+    *fault(
+        17,
         "names of a million letters",
         with_estimator(LogisticRegression(), name_columns),
         "answers with tables of another library",
@@ -413,6 +431,14 @@ GREEDY = [
         with_estimator(MLPClassifier((2,), max_iter=1), nothing_between),
         "holds an array of nothing, 400000000 long",
         f"{ARRAYS}:refuse_wide_nothing {DIMENSIONS}",
+    ),
+    *fault(
+        21,
+        "an estimator in a dtype",
+        estimator_in_dtype,
+        "holds a dtype f8 with other fields, offsets or flags than that has",
+        f"{ARRAYS}:refuse_dtype_state",
+        "pickle",
     ),
     *fault(10, "keys that meet", meeting_keys, "holds a dict with a large number as key", f"{UNPICKLING}:refuse_key"),
     *fault(
