@@ -4,10 +4,13 @@ Not in pickle.py and joblib.py, which write the files: a change of what may be l
 """
 
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import sklearn
+from sklearn.base import BaseEstimator
+from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
 from isoform.errors import Refused, first_line
@@ -46,6 +49,7 @@ def read(data: bytes, config: Config, allow_version_skew: bool, unpickler: type[
         log.warning("warning: it holds estimators of scikit-learn %s, and %s is installed", version, sklearn.__version__)
     refuse_other_model(found)
     refuse_other_columns(found, config)
+    refuse_other_names(found)
     refuse_mute(found, config)
     return found
 
@@ -98,6 +102,48 @@ def refuse_other_columns(found: Any, config: Config) -> None:
         raise Refused(f"was fitted on the columns {str(columns)[:200]}, which are not those of config.json")
     if classes != config.classes:
         raise Refused(f"was fitted on the classes {str(classes)[:200]}, which are not those of config.json")
+
+
+def refuse_other_names(found: Pipeline) -> None:
+    """Raise `Refused` for a step asked with names of columns and fitted without, or the other way: scikit-learn would warn.
+
+    The answers would be right; but what a program prints is its own, and warnings are caught for all threads or for none.
+    """
+    try:
+        asked = list(asked_with_names(found, True, set()))
+    except Exception as error:  # steps may be anything
+        raise Refused(f"holds steps that are none ({type(error).__name__}: {first_line(error)[:80]})") from error
+    for step, named in asked:
+        if hasattr(step, "feature_names_in_") != named:
+            fitted, given = ("without", "with") if named else ("on", "without")
+            raise Refused(f"holds a {type(step).__name__} that was fitted {fitted} names of columns, to be asked {given} them")
+
+
+def asked_with_names(part: Any, named: bool, seen: set[tuple[int, bool]]) -> Iterator[tuple[BaseEstimator, bool]]:
+    """Yield each estimator in `part` with whether what it is asked with is a table, which has names, or an array.
+
+    A table goes through a ColumnTransformer to all its transformers, and only to the first step of a Pipeline. What others pass
+    on to the estimators inside them is theirs to say, unless they are given an array: then nothing has names.
+    """
+    if (id(part), named) in seen:
+        return
+    seen.add((id(part), named))
+    if isinstance(part, Pipeline):
+        for _, step in part.steps:
+            yield from asked_with_names(step, named, seen)
+            named = named and not isinstance(step, BaseEstimator)
+    elif isinstance(part, ColumnTransformer):
+        yield part, named
+        for _, step, columns in part.transformers_:
+            if len(columns):
+                yield from asked_with_names(step, named, seen)
+    elif isinstance(part, BaseEstimator):
+        yield part, named
+        if not named:
+            yield from asked_with_names(list(vars(part).values()), False, seen)
+    elif isinstance(part, list | tuple | dict) or (isinstance(part, np.ndarray) and part.dtype == object):
+        for one in part.values() if isinstance(part, dict) else np.ravel(part) if isinstance(part, np.ndarray) else part:
+            yield from asked_with_names(one, named, seen)
 
 
 def refuse_mute(found: Pipeline, config: Config) -> None:

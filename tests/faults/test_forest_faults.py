@@ -138,6 +138,17 @@ def forget_columns(found: Any) -> None:
     del found[0].feature_names_in_
 
 
+def forget_inner_columns(found: Any) -> None:
+    """Let what fills gaps say that it was fitted on an array, and be given a table."""
+    del found[0].transformers_[0][1].feature_names_in_
+
+
+def name_inner_columns(found: Any) -> None:
+    """Let a model that is given an array, inside another, say that it was fitted on a table."""
+    inner = found[-1].estimators_[0]
+    inner.feature_names_in_ = np.array([f"n{at}" for at in range(inner.n_features_in_)], dtype=object)
+
+
 def demand(found: Any) -> None:
     """Let a linear model ask for a column more than it is given."""
     found[-1].n_features_in_ += 1
@@ -360,6 +371,27 @@ FORESTS = [
         with_pipeline(forget_columns),
         "^does not say which columns and classes it was fitted on ",
         f"{POLICY}:refuse_other_columns",
+    ),
+    *fault(
+        21,
+        "a step that was fitted without names",
+        with_pipeline(forget_inner_columns),
+        "^holds a SimpleImputer that was fitted without names of columns, to be asked with them$",
+        f"{POLICY}:refuse_other_names",
+    ),
+    *fault(
+        21,
+        "a step within a step that was fitted on names",
+        with_estimator(STACK, name_inner_columns),
+        "^holds a .* that was fitted on names of columns, to be asked without them$",
+        f"{POLICY}:refuse_other_names",
+    ),
+    *fault(
+        21,
+        "steps of nothing",
+        with_pipeline(lambda found: setattr(found[0], "transformers_", [("numeric", None)])),
+        "^holds steps that are none ",
+        f"{POLICY}:refuse_other_names",
     ),
     *fault(
         21,
