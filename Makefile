@@ -10,6 +10,9 @@ QUICK ?=
 KEEP ?=
 VERSIONS ?=
 
+# Three for two cores: what tests a remote or a kill waits half of its time.
+WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
+
 N ?= 50
 SEED ?= 1
 
@@ -28,10 +31,10 @@ run: $(VENV)/.run ## Build everything and show it (ROWS=5000: from a sample; ROW
 	@python -m pipeline.overview
 
 test: $(VENV)/.test ## Run the whole test suite
-	pytest -n 2 --dist loadfile
+	pytest $(WORKERS)
 
 faults: $(VENV)/.test ## Try every fault that a file, a folder, a crash or a remote can have; print what each was refused for
-	pytest -n 2 --dist loadfile --quiet --faults-table tests/faults
+	pytest $(WORKERS) --quiet --faults-table tests/faults
 
 lint: $(VENV)/.test ## Check style
 	ruff check .

@@ -27,6 +27,11 @@ settings.register_profile("isoform", derandomize=True, deadline=None, max_exampl
 settings.load_profile("isoform")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the file that takes longest, and is one worker's: the other workers would wait for it in the end."""
+    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_repository_around() -> None:
     """Forget the repository of a hook that runs the tests: what they commit must land in theirs."""
