@@ -10,8 +10,8 @@ QUICK ?=
 KEEP ?=
 VERSIONS ?=
 
-# Three for two cores: what tests a remote or a kill waits half of its time.
-WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
+# Four for two cores: what tests a remote, a kill or a full disk waits for most of its time.
+WORKERS := -n 4 --dist loadfile --no-loadscope-reorder
 
 N ?= 50
 SEED ?= 1

@@ -11,7 +11,8 @@ Here stands what benchmarks/compatibility.py publishes, and nothing besides: wha
 To add a class of yours: read its `__setstate__`, if it has one, and all that `predict` and `predict_proba` reach. It belongs
 here when no attribute, whatever its value, makes that run code of another's choice (an attribute that is called, a name that is
 imported, `eval`), read or write a file, or index memory in compiled code. If it does the last, add a check of its state first.
-An attribute of it that holds other objects goes into PLACES of checks.py, with the class of what it holds.
+An attribute of it that holds other objects goes into PLACES of attributes.py, with the class of what it holds, and one that holds
+arrays into DIMENSIONS.
 """
 
 Table = dict[str, tuple[str, ...]]

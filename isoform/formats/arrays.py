@@ -97,18 +97,32 @@ def refuse_array_state(made: Any, state: Any) -> None:
     objects = isinstance(dtype, np.dtype) and dtype.hasobject
     require(objects == isinstance(values, list), "holds an array with an odd state")
     refuse_shape(shape, dtype, len(values), "values" if objects else "bytes")
-    if not objects:
+    if objects:
+        refuse_nested(values)
+    else:
         refuse_beyond_unicode(values, dtype)
 
 
+def refuse_nested(values: list[Any]) -> None:
+    """Raise `Refused` for an array of arrays, or of lists: what is computed with it becomes a table for each of them."""
+    if any(isinstance(value, np.ndarray | list | tuple | dict) for value in values):
+        raise Refused("holds an array of arrays or lists")
+
+
 def refuse_buffer(arguments: tuple[Any, ...]) -> None:
-    """Raise `Refused` unless these are the bytes, dtype, shape and order of an array."""
-    require(len(arguments) == 4, "holds an array with odd arguments")
-    values, dtype, shape, order = arguments
-    require(isinstance(values, bytes | bytearray) and order in ("C", "F"), "holds an array with odd arguments")
+    """Raise `Refused` unless these are the bytes, dtype, shape and order of an array; for the order K with each axis once."""
+    require(len(arguments) in (4, 5), "holds an array with odd arguments")
+    values, dtype, shape, order, *axes = arguments
+    require(isinstance(values, bytes | bytearray), "holds an array with odd arguments")
     require(isinstance(dtype, np.dtype) and not dtype.hasobject, "holds an array of pointers")
     refuse_shape(shape, dtype, len(values), "bytes")
     refuse_beyond_unicode(values, dtype)
+    if axes:
+        good = order == "K" and isinstance(axes[0], tuple) and all(type(axis) is int for axis in axes[0])
+        good = good and sorted(axes[0]) == [*range(len(shape))]
+    else:
+        good = order in ("C", "F")
+    require(good, "holds an array with odd arguments")
 
 
 def refuse_scalar(arguments: tuple[Any, ...]) -> None:

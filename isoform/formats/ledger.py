@@ -22,7 +22,7 @@ to 80 bytes for each byte of the file that makes one."""
 ENTRY_BYTES = 64
 """What an attribute takes, about."""
 
-PLAIN = (str, int, float, bytes, bytearray, slice, np.generic, np.dtype, list, tuple, np.ndarray)
+PLAIN = (str, int, float, bytes, bytearray, slice, np.generic, np.dtype, list, tuple)
 """Values without a method that a model calls, and containers, which are known by what they hold."""
 
 
@@ -68,7 +68,9 @@ class Ledger:
         refuse_copies(self.copied, self.limit)
 
     def kinds_of(self, part: Any) -> frozenset[type]:
-        """Return the classes of what is no plain value in a part, through lists, tuples, dicts and arrays."""
+        """Return the classes of what is no plain value in a part, through lists, tuples, dicts and arrays, which are one."""
+        if isinstance(part, np.ndarray):
+            return self.kinds.get(id(part), frozenset()) | {np.ndarray}
         if id(part) in self.kinds:
             return self.kinds[id(part)]
         plain = part is None or isinstance(part, PLAIN) or type(part) is dict

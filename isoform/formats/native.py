@@ -262,11 +262,30 @@ def refuse_ordinal(made: Any, state: State) -> None:
 
 
 def refuse_one_hot(made: Any, state: State) -> None:
-    """Raise `Refused` unless there is a column for each category, and no two ways to number them."""
+    """Raise `Refused` unless there is a column for each code that categories get, of which rare ones share one."""
+    require(state.get("_drop_idx_after_grouping") is None, "holds one-hot codes that drop a category, and would warn of new ones")
     categories, columns = state.get("categories_"), state.get("_n_features_outs")
-    good = are_categories(categories) and isinstance(columns, list) and columns == [len(values) for values in categories]
-    good = good and not state.get("_infrequent_enabled") and state.get("_drop_idx_after_grouping") is None
-    require(good, "holds one-hot codes with other columns than categories")
+    good = are_categories(categories) and isinstance(columns, list) and all(map(is_count, columns))
+    require(good and columns == _code_counts(state), "holds one-hot codes with other columns than categories")
+
+
+def _code_counts(state: State) -> list[int]:
+    """Return how many codes the categories of each column get; -1 for what scikit-learn would not write."""
+    counts = [len(values) for values in state["categories_"]]
+    if state.get("_infrequent_enabled", False) is False:
+        return counts
+    rare, codes = state.get("_infrequent_indices"), state.get("_default_to_infrequent_mappings")
+    if not all(isinstance(part, list) and len(part) == len(counts) for part in (rare, codes)):
+        return [-1]
+    return [*map(_code_count, counts, rare, codes)]
+
+
+def _code_count(count: int, rare: Any, codes: Any) -> int:
+    if rare is None and codes is None:
+        return count
+    good = is_array(rare, "i", None) and len(rare) and is_array(codes, "i", count)
+    good = good and all((part >= 0).all() and (part < count).all() for part in (rare, codes))
+    return int(codes.max()) + 1 if good else -1
 
 
 def refuse_steps(made: Any, state: State) -> None:

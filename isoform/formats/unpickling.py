@@ -12,6 +12,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+import numpy as np
 import sklearn
 from sklearn.base import BaseEstimator
 
@@ -102,11 +103,7 @@ class Unpickler(pickle._Unpickler):
         refuse_late(made, self.ledger.shared)
         refuse_refill(made, key)
         self.ledger.note_copy(state)
-        if key not in checks.RAW_STATES and type(state) is dict:
-            checks.refuse_misplaced(state, self.ledger.kinds_of)
-        checks.refuse_state(key, made, state)
-        if key not in checks.RAW_STATES:
-            checks.refuse_counts(state, self.ledger.size)
+        checks.refuse_state(key, made, state, self.ledger)
         if type(made).__module__.startswith("sklearn.") and isinstance(made, BaseEstimator):
             self._settle_version(state)
         self.ledger.note(made, [state])
@@ -258,8 +255,9 @@ def refuse_filling(container: Any, kind: type) -> None:
 
 def refuse_key(key: Any) -> None:
     """Raise `Refused` for a key that takes long to hash, or shares its hash with others: a tuple, a large number."""
-    if not (type(key) is str or (type(key) is int and abs(key) < MAX_KEY)):
-        what = "large number" if type(key) is int else type(key).__name__
+    number = type(key) is int or isinstance(key, np.integer)
+    if not (type(key) is str or (number and -MAX_KEY < int(key) < MAX_KEY)):
+        what = "large number" if number else type(key).__name__
         raise Refused(f"holds a dict with a {what} as key, which is not allowed")
 
 

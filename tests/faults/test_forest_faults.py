@@ -21,7 +21,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import Bunch
 
-NATIVE, CHECKS, ARRAYS = (f"isoform.formats.{name}" for name in ("native", "checks", "arrays"))
+NATIVE, ATTRIBUTES, ARRAYS = (f"isoform.formats.{name}" for name in ("native", "attributes", "arrays"))
 LEDGER, POLICY = (f"isoform.formats.{name}" for name in ("ledger", "policy"))
 
 
@@ -235,7 +235,7 @@ FORESTS = [
         "answers that the file is too small for",
         with_estimator(DummyClassifier(strategy="uniform"), inflate),
         "holds 200000000 as n_classes_, and nothing of that number",
-        f"{CHECKS}:refuse_counts",
+        f"{ATTRIBUTES}:refuse_counts",
         "pickle",
     ),
     *fault(
@@ -265,7 +265,7 @@ FORESTS = [
         "boosting with more columns by its loss",
         with_estimator(BOOSTING, lambda found: setattr(found[-1]._loss, "is_multiclass", True)),
         "sets the attribute is_multiclass of a HalfBinomialLoss",
-        f"{CHECKS}:refuse_shadow",
+        f"{ATTRIBUTES}:refuse_shadow",
         "pickle",
     ),
     *fault(
@@ -291,7 +291,7 @@ FORESTS = [
         "a table of intercepts",
         with_estimator(LogisticRegression(), tabulate),
         "holds intercept_ of 2 dimensions",
-        f"{CHECKS}:refuse_more_dimensions",
+        f"{ATTRIBUTES}:refuse_more_dimensions",
         "pickle",
     ),
     *fault(
@@ -412,21 +412,21 @@ FORESTS = [
         "a method replaced",
         with_forest(lambda forest: setattr(forest, "_validate_X_predict", np.float32)),
         "holds a type as _validate_X_predict, where none belongs",
-        f"{CHECKS}:refuse_misplaced {CHECKS}:refuse_shadow",
+        f"{ATTRIBUTES}:refuse_misplaced {ATTRIBUTES}:refuse_shadow",
     ),
     *fault(
         21,
         "a tree in the place of an estimator",
         with_estimator(STACK, bare),
         "holds a Tree as estimators_, where none belongs",
-        f"{CHECKS}:refuse_misplaced",
+        f"{ATTRIBUTES}:refuse_misplaced",
     ),
     *fault(
         21,
         "a model that is fitted when it answers",
         with_estimator(STACK, lambda found: setattr(found[-1], "stack_method_", ["fit"])),
         "asks an estimator by the method 'fit'",
-        f"{CHECKS}:refuse_method_names",
+        f"{ATTRIBUTES}:refuse_method_names",
         "pickle",
     ),
     *fault(
@@ -434,7 +434,7 @@ FORESTS = [
         "a folder of pickles",
         with_estimator(LogisticRegression(), lambda found: setattr(found, "memory", "cache")),
         "keeps its steps in a folder",
-        f"{CHECKS}:refuse_cache",
+        f"{ATTRIBUTES}:refuse_cache",
         "pickle",
     ),
     *fault(
@@ -442,7 +442,7 @@ FORESTS = [
         "5000 threads",
         with_forest(lambda forest: setattr(forest, "n_jobs", 5000)),
         "asks for 5000 threads",
-        f"{CHECKS}:refuse_threads",
+        f"{ATTRIBUTES}:refuse_threads",
     ),
     *fault(
         21,

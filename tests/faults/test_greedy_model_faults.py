@@ -29,9 +29,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelBinarizer, OneHotEncoder, OrdinalEncoder
 from sklearn.tree import DecisionTreeRegressor
 
-CHECKS, NATIVE, ARRAYS, UNPICKLING = (f"isoform.formats.{name}" for name in ("checks", "native", "arrays", "unpickling"))
+ATTRIBUTES, NATIVE, ARRAYS, UNPICKLING = (f"isoform.formats.{name}" for name in ("attributes", "native", "arrays", "unpickling"))
 LEDGER, POLICY, JOBLIB = (f"isoform.formats.{name}" for name in ("ledger", "policy", "joblib_unpickling"))
-MISPLACED, DIMENSIONS = f"{CHECKS}:refuse_misplaced", f"{CHECKS}:refuse_more_dimensions"
+MISPLACED, DIMENSIONS = f"{ATTRIBUTES}:refuse_misplaced", f"{ATTRIBUTES}:refuse_more_dimensions"
 WIDE = 18_000
 """A column of so many numbers takes 144 kB, and its product with a row of as many 2.6 GB."""
 
@@ -124,6 +124,15 @@ def column_of_intercepts(found: Any) -> None:
     found[-1].coef_, found[-1].intercept_ = np.zeros((WIDE, found[-1].coef_.shape[1])), [np.zeros(1)] * WIDE
 
 
+def nested(found: Any) -> None:
+    """Let one number of a linear model be a column, and those that it is added to be rows."""
+    row, column = np.arange(WIDE, dtype=float), np.zeros((WIDE, 1))
+    coef, intercept = np.empty(found[-1].coef_.shape, dtype=object), np.empty(1, dtype=object)
+    coef[:], intercept[0] = 0.0, column
+    coef[0, 0] = row
+    found[-1].coef_, found[-1].intercept_ = coef, intercept
+
+
 def outer_steps(found: Any) -> None:
     """Bound an isotonic calibration below by a column, and above by a row."""
     steps = found[-1].calibrated_classifiers_[0].calibrators[0]
@@ -182,6 +191,20 @@ def one_hot(first: np.ndarray) -> Callable[[Any], None]:
         codes.categories_, codes._n_features_outs = [first] * width, [len(first)] * width
         found.steps.insert(1, ("codes", codes))
         found[-1].n_features_in_, found[-1].coef_ = len(first) * width, np.zeros((1, len(first) * width))
+
+    return alter
+
+
+def rare(**changes: Any) -> Callable[[Any], None]:
+    """Return what puts one-hot codes of a, b and a code for both x and y in front of a model, and changes their attributes."""
+
+    def alter(found: Any) -> None:
+        width = found[-1].n_features_in_
+        values = np.tile(np.array(["a", "a", "b", "b", "x", "y"])[:, None], width)
+        codes = OneHotEncoder(sparse_output=False, handle_unknown="infrequent_if_exist", min_frequency=2).fit(values)
+        vars(codes).update({name: value(width) for name, value in changes.items()})
+        found.steps.insert(1, ("codes", codes))
+        found[-1].n_features_in_, found[-1].coef_ = 3 * width, np.zeros((1, 3 * width))
 
     return alter
 
@@ -267,7 +290,7 @@ GREEDY = [
         "an intercept at an address",
         with_estimator(LogisticRegression(), address),
         "sets the attribute __array_interface__ of a LinearRegression",
-        f"{CHECKS}:refuse_shadow {MISPLACED} {DIMENSIONS}",
+        f"{ATTRIBUTES}:refuse_shadow {MISPLACED} {DIMENSIONS}",
     ),
     *fault(
         21,
@@ -338,6 +361,13 @@ GREEDY = [
     ),
     *fault(
         17,
+        "a row and a column in arrays of objects",
+        with_estimator(LogisticRegression(), nested),
+        "^holds an array of arrays or lists$",
+        f"{ARRAYS}:refuse_nested",
+    ),
+    *fault(
+        17,
         "bounds of a column and a row",
         with_estimator(CalibratedClassifierCV(LogisticRegression(), method="isotonic", cv=2), outer_steps),
         "holds X_(min|max)_ of [12] dimensions",
@@ -362,14 +392,14 @@ GREEDY = [
         "names of a million letters",
         with_estimator(LogisticRegression(), name_columns),
         "answers with tables of another library",
-        f"{CHECKS}:refuse_output_config",
+        f"{ATTRIBUTES}:refuse_output_config",
     ),
     *fault(
         21,
         "a forest that reports",
         with_forest(lambda forest: setattr(forest, "verbose", 51)),
         r"reports while it answers \(verbose\)",
-        f"{CHECKS}:refuse_reports",
+        f"{ATTRIBUTES}:refuse_reports",
     ),
     *fault(
         21,
@@ -377,6 +407,61 @@ GREEDY = [
         with_estimator(LogisticRegression(), one_hot(np.array([9, 7, 5], dtype="u8"))),
         "holds one-hot codes with other columns than categories",
         f"{NATIVE}:refuse_one_hot",
+    ),
+    *fault(
+        21,
+        "rare codes beyond the columns",
+        with_estimator(
+            LogisticRegression(),
+            rare(_default_to_infrequent_mappings=lambda width: [np.array([0, 1, 1 << 30, 2])] * width),
+        ),
+        "holds one-hot codes with other columns than categories",
+        f"{NATIVE}:refuse_one_hot",
+    ),
+    *fault(
+        21,
+        "a rare code before the columns",
+        with_estimator(
+            LogisticRegression(),
+            rare(_default_to_infrequent_mappings=lambda width: [np.array([0, 1, 2, -(1 << 30)])] * width),
+        ),
+        "holds one-hot codes with other columns than categories",
+        f"{NATIVE}:refuse_one_hot",
+    ),
+    *fault(
+        21,
+        "one-hot codes that drop one beyond them",
+        with_estimator(LogisticRegression(), rare(_drop_idx_after_grouping=lambda width: np.array([0] * width, dtype=object))),
+        "^holds one-hot codes that drop a category, and would warn of new ones$",
+        f"{NATIVE}:refuse_one_hot",
+    ),
+    *fault(
+        21,
+        "codes that warn of what is new",
+        with_estimator(LogisticRegression(), rare(handle_unknown=lambda width: "warn")),
+        r"^reports while it answers \(handle_unknown\)$",
+        f"{ATTRIBUTES}:refuse_reports",
+    ),
+    *fault(
+        17,
+        "a column of what no class counts",
+        with_estimator(LogisticRegression(), attributes(n_seen_=np.zeros((WIDE, 1)))),
+        "^holds an array as n_seen_, where none belongs$",
+        f"{ATTRIBUTES}:refuse_misplaced_arrays",
+    ),
+    *fault(
+        17,
+        "columns in a list of what no class counts",
+        with_estimator(LogisticRegression(), attributes(n_seen_=[(np.zeros(1),)])),
+        "^holds an array as n_seen_, where none belongs$",
+        f"{ATTRIBUTES}:refuse_misplaced_arrays",
+    ),
+    *fault(
+        17,
+        "a column as an argument",
+        with_estimator(LogisticRegression(), attributes(tol=np.zeros((WIDE, 1)))),
+        "^holds tol of 2 dimensions$",
+        DIMENSIONS,
     ),
     *fault(
         21,
@@ -398,7 +483,7 @@ GREEDY = [
         with_estimator(LogisticRegression(), ordinal(of_one_hash(50_000))),
         "holds more than 1000 numbers beyond 64 bits",
         f"{UNPICKLING}:refuse_many_large_numbers {NATIVE}:refuse_ordinal",
-        timeout_s=5.0,
+        timeout_s=10.0,
     ),
     *fault(
         21,
@@ -423,7 +508,7 @@ GREEDY = [
         with_estimator(LogisticRegression(), attributes(classes_=np.zeros((65536, 65536, 0)))),
         "holds an array of nothing, 4294967296 long",
         f"{ARRAYS}:refuse_wide_nothing",
-        timeout_s=5.0,
+        timeout_s=10.0,
     ),
     *fault(
         17,
@@ -517,7 +602,7 @@ REGRESSIONS = [
         "400 million targets",
         with_estimator(LinearRegression(), model(lambda found: GaussianProcessRegressor(n_targets=400_000_000))),
         "holds 400000000 as n_targets, and nothing of that number",
-        f"{CHECKS}:refuse_counts",
+        f"{ATTRIBUTES}:refuse_counts",
     ),
 ]
 """Tried on a model that answers with a number."""

@@ -44,6 +44,11 @@ def addresses() -> Forged:
     return Forged(np._core.numeric._frombuffer, (pointers, np.dtype("i8"), (1,), "C"))
 
 
+def folded() -> Forged:
+    """Return an array in whose order one axis stands for two."""
+    return Forged(np._core.numeric._frombuffer, (bytes(8), np.dtype("f8"), (1, 1), "K", (0, 0)))
+
+
 def unfilled() -> Forged:
     """Return an array of whatever was in memory where it is made."""
     return Forged(np._core.multiarray._reconstruct, (np.ndarray, (1,), b"d"))
@@ -134,6 +139,14 @@ STATES = [
         11,
         "an array over another's pointers",
         with_intercept(addresses),
+        "holds an array with odd arguments",
+        f"{ARRAYS}:refuse_buffer",
+        "pickle",
+    ),
+    *fault(
+        11,
+        "an array of one axis for two",
+        with_intercept(folded),
         "holds an array with odd arguments",
         f"{ARRAYS}:refuse_buffer",
         "pickle",
