@@ -10,8 +10,8 @@ QUICK ?=
 KEEP ?=
 VERSIONS ?=
 
-# Four for two cores: what tests a remote, a kill or a full disk waits for most of its time.
-WORKERS := -n 4 --dist loadfile --no-loadscope-reorder
+# Three for two cores: what tests a remote, a kill or a full disk waits for part of its time.
+WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 
 N ?= 50
 SEED ?= 1

@@ -191,7 +191,7 @@ def say(line: str) -> None:
 
 def main() -> None:
     names = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names.add_argument("--quick", action="store_true", help="a few variations that combine many, in six minutes")
+    names.add_argument("--quick", action="store_true", help="a few variations that combine many, in five minutes")
     names.add_argument(
         "--only", metavar="NAME", nargs="+", default=[""], help="the variations in whose names one of these stands"
     )

@@ -6,7 +6,7 @@ import pytest
 from fuzzing import TARGETS, Tally, Trial
 from harness import Child, Site
 
-FILES = 200
+FILES = 100
 SEED = 1
 
 

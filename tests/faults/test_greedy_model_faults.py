@@ -483,7 +483,7 @@ GREEDY = [
         with_estimator(LogisticRegression(), ordinal(of_one_hash(50_000))),
         "holds more than 1000 numbers beyond 64 bits",
         f"{UNPICKLING}:refuse_many_large_numbers {NATIVE}:refuse_ordinal",
-        timeout_s=10.0,
+        timeout_s=5.0,
     ),
     *fault(
         21,
@@ -508,7 +508,7 @@ GREEDY = [
         with_estimator(LogisticRegression(), attributes(classes_=np.zeros((65536, 65536, 0)))),
         "holds an array of nothing, 4294967296 long",
         f"{ARRAYS}:refuse_wide_nothing",
-        timeout_s=10.0,
+        timeout_s=5.0,
     ),
     *fault(
         17,
@@ -532,7 +532,7 @@ GREEDY = [
         array_copies,
         "makes objects of more than [0-9]+ bytes, the same again and again",
         f"{LEDGER}:refuse_copies",
-        timeout_s=5.0,
+        timeout_s=10.0,
     ),
     *fault(
         10,
@@ -541,7 +541,7 @@ GREEDY = [
         "makes objects of more than [0-9]+ bytes, the same again and again",
         f"{LEDGER}:refuse_copies",
         "pickle",
-        timeout_s=5.0,
+        timeout_s=10.0,
     ),
     *fault(
         10,
