@@ -1,7 +1,7 @@
 """Build a sample again on other CPUs, on other numbers of cores and in other surroundings, and compare every byte.
 
 Each variation of proofs/variations.py runs the whole pipeline in its own fresh copy, with empty caches. Another
-CPU is an emulated one: qemu-user runs the stages.
+CPU is an emulated one: qemu-user runs the stages; with --quick only those that train and validate, where the rest is built.
 
 Run     python -m proofs.elsewhere [--quick] [--only NAME …] [--jobs N]
 """

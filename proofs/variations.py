@@ -47,8 +47,8 @@ def anew(*kinds: str) -> Callable[[Stages], list[Command]]:
 
     def commands(stages: Stages) -> list[Command]:
         chosen = [name for name in reordered(stages) if name.split("@")[0] in kinds]
-        outs = [out["path"] for name in chosen for out in stages[name]["outs"]]
-        return [("rm", "-r", "--", *outs), *(("sh", "-c", command(stages, name)) for name in chosen)]
+        outs = [out["path"] for name in chosen for out in stages[name].get("outs", [])]
+        return [("rm", "-rf", "--", *outs), *(("sh", "-c", command(stages, name)) for name in chosen)]
 
     return commands
 

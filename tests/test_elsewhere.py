@@ -11,7 +11,7 @@ from builders import REPOSITORY
 from isoform.errors import CheckFailed
 from proofs import elsewhere
 from proofs.comparison import Outcome, detail, differing, hashes, legend, made, table
-from proofs.variations import PACKAGES, QUICK, VARIATIONS, Variation, programs, reordered, wrapper
+from proofs.variations import PACKAGES, QUICK, VARIATIONS, Variation, anew, command, programs, reordered, wrapper
 
 EXPECTED = {"dvc.lock": "1", "models/a/model.pt": "2", "models/a/metadata.json": "3"}
 STAGES = {
@@ -111,6 +111,12 @@ def test_the_report_fails_on_a_difference_and_on_a_failed_run(capsys: pytest.Cap
 
 def test_another_order_still_runs_each_stage_after_what_it_reads() -> None:
     assert reordered(STAGES) == ["fetch", "train@b", "train@a", "validate@a"]
+
+
+def test_what_is_made_anew_is_taken_away_first() -> None:
+    train = [command(STAGES, "train@b"), command(STAGES, "train@a")]
+    outs = [out["path"] for name in ("train@b", "train@a") for out in STAGES[name]["outs"]]
+    assert anew("train", "absent")(STAGES) == [("rm", "-rf", "--", *outs), *(("sh", "-c", one) for one in train)]
 
 
 def test_a_wrapper_starts_python_as_the_variation_says(tmp_path: Path) -> None:

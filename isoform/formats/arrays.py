@@ -110,19 +110,21 @@ def refuse_nested(values: list[Any]) -> None:
 
 
 def refuse_buffer(arguments: tuple[Any, ...]) -> None:
-    """Raise `Refused` unless these are the bytes, dtype, shape and order of an array; for the order K with each axis once."""
+    """Raise `Refused` unless these are the bytes, dtype, shape and order of an array, and for the order K that of its axes."""
     require(len(arguments) in (4, 5), "holds an array with odd arguments")
-    values, dtype, shape, order, *axes = arguments
-    require(isinstance(values, bytes | bytearray), "holds an array with odd arguments")
+    values, dtype, shape, *order = arguments
+    require(isinstance(values, bytes | bytearray) and _is_order(*order), "holds an array with odd arguments")
     require(isinstance(dtype, np.dtype) and not dtype.hasobject, "holds an array of pointers")
     refuse_shape(shape, dtype, len(values), "bytes")
     refuse_beyond_unicode(values, dtype)
-    if axes:
-        good = order == "K" and isinstance(axes[0], tuple) and all(type(axis) is int for axis in axes[0])
-        good = good and sorted(axes[0]) == [*range(len(shape))]
-    else:
-        good = order in ("C", "F")
-    require(good, "holds an array with odd arguments")
+    require(len(order) == 1 or len(order[1]) == len(shape), "holds an array with odd arguments")
+
+
+def _is_order(order: Any, axes: Any = None) -> bool:
+    if axes is None:
+        return order in ("C", "F")
+    plain = order == "K" and isinstance(axes, tuple) and all(type(axis) is int for axis in axes)
+    return plain and sorted(axes) == [*range(len(axes))]
 
 
 def refuse_scalar(arguments: tuple[Any, ...]) -> None:

@@ -55,47 +55,79 @@ COUNTS = (
 )  # fmt: skip
 """The attributes that say how wide a table is to be made; something of 8 bytes stands in the file for each of what they count."""
 
-DIMENSIONS = {
-    **dict.fromkeys(("a_", "b_", "epsilon_", "missing_values", "noise_variance_", "quantile", "radius", "X_max_", "X_min_"), 0),
+DIMENSIONS: dict[str, int] = {
+    **dict.fromkeys((
+        "a_", "b_", "constant", "constant_value_bounds", "encoded_missing_value", "epsilon_", "feature_range", "fill_value",
+        "missing_values", "noise_level_bounds", "noise_variance_", "outlier_label_", "quantile", "radius", "unknown_value",
+        "X_max_", "X_min_",
+    ), 0),
     **dict.fromkeys((
         "_average_intercept", "_best_intercepts", "_default_to_infrequent_mappings", "_drop_idx_after_grouping",
-        "_expanded_class_weight", "_infrequent_indices", "_intercept_", "_is_categorical_remapped", "_n_support", "_num_iter",
-        "_probA", "_probB", "_sample_weight", "_seeds", "_standard_intercept", "_thresholds", "_x_mean", "_x_std", "_y",
-        "_y_mean", "_y_std", "_y_train_mean", "_y_train_std", "alpha_", "bin_thresholds_", "C_", "categories_", "class_count_",
-        "class_log_prior_", "class_prior_", "class_weight_", "classes", "classes_", "constant_value_bounds", "criterion_", "Cs_",
-        "cv_alphas_", "data_max_", "data_min_", "data_range_", "drop_idx_", "estimator_errors_", "estimator_weights_",
-        "estimators_features_", "explained_variance_", "explained_variance_ratio_", "feature_names_in_", "inlier_mask_",
+        "_expanded_class_weight", "_infrequent_indices", "_intercept_", "_n_support", "_num_iter", "_probA", "_probB", "_seeds",
+        "_standard_intercept", "_thresholds", "_x_mean", "_x_std", "_y", "_y_mean", "_y_std", "_y_train_mean", "_y_train_std",
+        "alpha", "alpha_", "alphas", "bin_thresholds_", "C_", "categories", "categories_", "class_count_", "class_log_prior_",
+        "class_prior", "class_prior_", "class_weight_", "classes", "classes_", "criterion_", "Cs", "Cs_", "cv_alphas_",
+        "data_max_", "data_min_", "data_range_", "drop_idx_", "estimator_errors_", "estimator_weights_", "estimators_features_",
+        "explained_variance_", "explained_variance_ratio_", "feature_names_in_", "hidden_layer_sizes", "inlier_mask_",
         "intercept_", "intercepts_", "is_categorical_", "l1_ratio_", "l1_ratios_", "lambda_", "length_scale", "mean_", "min_",
-        "n_bins_non_missing_", "n_samples_seen_", "nodes", "noise_level_bounds", "oob_improvement_", "oob_scores_",
-        "outlier_label_", "outliers_", "priors_", "scale_", "singular_", "singular_values_", "statistics_", "support_",
-        "train_score_", "validation_score_", "X_offset_", "X_scale_", "X_thresholds_", "xbar_", "y_thresholds_", "y_train_",
+        "monotonic_cst", "n_bins_non_missing_", "n_samples_seen_", "nodes", "oob_improvement_", "oob_prediction_", "oob_scores_",
+        "outliers_", "priors", "priors_", "scale_", "singular_", "singular_values_", "statistics_", "support_", "thresholds",
+        "train_score_", "validation_score_", "weights", "X_offset_", "X_scale_", "X_thresholds_", "xbar_", "y_thresholds_",
+        "y_train_",
     ), 1),
     **dict.fromkeys((
         "_average_coef", "_baseline_prediction", "_best_coefs", "_dual_coef_", "_fit_X", "_standard_coef", "_x_scores",
-        "_y_scores", "alphas_", "binned_left_cat_bitsets", "coef_", "coefs_", "components_", "constant_", "covariance_",
-        "dual_coef_", "estimators_", "feature_count_", "feature_log_prob_", "L_", "length_scale_bounds", "means_", "ms",
-        "oob_decision_function_", "oob_prediction_", "raw_left_cat_bitsets", "rotations_", "scalings_", "sigma_",
-        "support_vectors_", "theta_", "var_", "velocities", "vs", "x_loadings_", "x_rotations_", "x_scores_", "X_train_",
-        "x_weights_", "y_loadings_", "y_rotations_", "y_scores_", "y_weights_",
+        "_y_scores", "alphas_", "binned_left_cat_bitsets", "coef_", "coef_path_", "coefs_", "components_", "constant_",
+        "covariance_", "cv_results_", "dual_coef_", "estimators_", "feature_count_", "feature_log_prob_", "L_",
+        "length_scale_bounds", "means_", "ms", "oob_decision_function_", "raw_left_cat_bitsets", "rotations_", "scalings_",
+        "sigma_", "support_vectors_", "theta_", "var_", "velocities", "vs", "x_loadings_", "x_rotations_", "x_scores_",
+        "X_train_", "x_weights_", "y_loadings_", "y_rotations_", "y_scores_", "y_weights_",
     ), 2),
-    **dict.fromkeys(("coef_path_", "cv_results_", "mse_path_"), 3),
-    **dict.fromkeys(("coefs_paths_", "n_iter_", "scores_"), 5),
+    "mse_path_": 3,
+    "scores_": 3,
+    "n_iter_": 4,
+    "coefs_paths_": 5,
 }  # fmt: skip
 """The attributes that hold arrays → how many dimensions one has at most, or each in a list of `LISTS`. No other holds any.
 
-NumPy makes a table of a column and a row: of two that take a megabyte one of terabytes. What is an argument of its class may
-besides be an array of one dimension, or a list of such.
+NumPy makes a table of a column and a row: of two that take a megabyte one of terabytes.
 """
 LISTS = {
-    "_best_coefs", "_best_intercepts", "_default_to_infrequent_mappings", "_infrequent_indices", "alphas_", "bin_thresholds_",
-    "categories_", "coef_path_", "coefs_", "coefs_paths_", "constant_value_bounds", "covariance_", "cv_results_", "estimators_",
-    "estimators_features_", "intercepts_", "length_scale_bounds", "ms", "n_iter_", "noise_level_bounds", "outlier_label_",
-    "rotations_", "scalings_", "scores_", "velocities", "vs",
+    "_best_coefs", "_best_intercepts", "_default_to_infrequent_mappings", "_infrequent_indices", "alphas", "alphas_",
+    "bin_thresholds_", "categories", "categories_", "class_prior", "coef_path_", "coefs_", "coefs_paths_",
+    "constant_value_bounds", "covariance_", "Cs", "cv_results_", "estimators_", "estimators_features_", "feature_range",
+    "hidden_layer_sizes", "intercepts_", "length_scale", "length_scale_bounds", "monotonic_cst", "ms", "n_iter_",
+    "noise_level_bounds", "outlier_label_", "priors", "rotations_", "scalings_", "scores_", "thresholds", "velocities", "vs",
+    "weights",
 }  # fmt: skip
+"""Those of them that may hold a list, tuple or dict of arrays or numbers, and not of lists."""
+OBJECTS = {
+    "_drop_idx_after_grouping", "categories", "categories_", "classes", "classes_", "drop_idx_", "estimators_",
+    "feature_names_in_", "l1_ratio_", "l1_ratios_", "statistics_",
+}  # fmt: skip
+"""Those of them whose arrays may hold texts or objects; what is computed with the others are numbers of C: a number of Python's
+own may have a thousand digits, and a text times a number is a longer text."""
+COLUMNS = {"transformers", "transformers_", "_columns"}
+"""Lists of what goes to which columns; these may be an array within."""
+DTYPES = {"float32", "float64", "int32", "int64"}
+"""What the codes of categories may be, by name: the name of a dtype may be as wide as it likes."""
 
 METHOD_NAMES = ("stack_method", "stack_method_", "response_method", "_response_method")
 """The attributes that name a method, to be called when the model answers: `fit` of a Pipeline with a cache unpickles a file."""
 ANSWERS = {"auto", "predict", "predict_proba", "decision_function"}
+"""The methods that may be named."""
+
+
+def arguments_of(kind: Any) -> frozenset[str]:
+    """Return the names of the arguments that an estimator's class takes, which are attributes as well; of another class none."""
+    return frozenset(kind._get_param_names()) if issubclass(kind, BaseEstimator) else frozenset()
+
+
+def parts_of(value: Any) -> Iterable[Any]:
+    """Return what a list, tuple or dict holds, or the value alone."""
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def refuse_shadow(made: Any, state: dict[str, Any]) -> None:
@@ -103,48 +135,57 @@ def refuse_shadow(made: Any, state: dict[str, Any]) -> None:
 
     One with a name of Python's own, `__array_interface__` say, would be followed by whoever is given the object.
     """
-    arguments = made._get_param_names() if isinstance(made, BaseEstimator) else ()
-    for name in state.keys() - arguments:
+    for name in state.keys() - arguments_of(type(made)):
         if name.startswith("__") or any(name in vars(kind) for kind in type(made).__mro__):
             raise Refused(f"sets the attribute {name[:80]} of a {type(made).__name__}, which belongs to its class")
 
 
 def refuse_misplaced(state: dict[str, Any], kinds_of: Callable[[Any], frozenset[type]]) -> None:
-    """Raise `Refused` for an object in an attribute where none of its kind belongs; `kinds_of` looks into containers."""
+    """Raise `Refused` for an object in an attribute where none of its kind belongs; `kinds_of` looks into containers.
+
+    Arrays are left to `refuse_misplaced_arrays`.
+    """
     for name, value in state.items():
         for kind in kinds_of(value) - {np.ndarray}:
             if name not in next((PLACES[base.__name__] for base in kind.__mro__ if base.__name__ in PLACES), ()):
-                raise Refused(f"holds a {kind.__name__} as {str(name)[:80]}, where none belongs")
+                raise Refused(f"holds a {kind.__name__} as {name[:80]}, where none belongs")
 
 
-def refuse_misplaced_arrays(made: Any, state: dict[str, Any], kinds_of: Callable[[Any], frozenset[type]]) -> None:
-    """Raise `Refused` for an array in an attribute that holds none, or of more dimensions than it has there."""
-    arguments = made._get_param_names() if isinstance(made, BaseEstimator) else ()
-    for name, value in state.items():
-        if name in DIMENSIONS:
-            for one in _parts(value) if name in LISTS else [value]:
-                refuse_more_dimensions(name, one, DIMENSIONS[name])
-        elif np.ndarray in kinds_of(value):
-            if name not in arguments:
-                raise Refused(f"holds an array as {name[:80]}, where none belongs")
-            for one in _parts(value):
-                if np.ndarray in kinds_of(one):
-                    refuse_more_dimensions(name, one, 1)
+def refuse_misplaced_arrays(state: dict[str, Any], kinds_of: Callable[[Any], frozenset[type]]) -> None:
+    """Raise `Refused` for an array in an attribute that holds none."""
+    for name in state.keys() - DIMENSIONS.keys() - COLUMNS:
+        if np.ndarray in kinds_of(state[name]):
+            raise Refused(f"holds an array as {name[:80]}, where none belongs")
 
 
-def _parts(value: Any) -> Iterable[Any]:
-    """Return what a list, tuple or dict holds, or the value alone."""
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list | tuple) else [value]
+def refuse_more_dimensions(state: dict[str, Any]) -> None:
+    """Raise `Refused` for more dimensions than scikit-learn gives an attribute, and for what NumPy would make an array of."""
+    for name in DIMENSIONS.keys() & state.keys():
+        for one in parts_of(state[name]) if name in LISTS else [state[name]]:
+            is_value = one is None or isinstance(one, float | int | str | np.number | np.bool_)
+            is_array = isinstance(one, np.ndarray) and one.ndim <= DIMENSIONS[name]
+            if not (is_value or is_array or (name == "estimators_" and isinstance(one, BaseEstimator))):
+                what = f"of {one.ndim} dimensions" if isinstance(one, np.ndarray) else f"that is a {type(one).__name__}"
+                raise Refused(f"holds {name} {what}")
 
 
-def refuse_more_dimensions(name: str, found: Any, limit: int) -> None:
-    """Raise `Refused` for more dimensions than scikit-learn gives this attribute, and for what NumPy would make an array of."""
-    plain = found is None or isinstance(found, float | int | str | np.number | np.bool_ | BaseEstimator)
-    if not (plain or (isinstance(found, np.ndarray) and found.ndim <= limit)):
-        what = f"of {found.ndim} dimensions" if isinstance(found, np.ndarray) else f"that is a {type(found).__name__}"
-        raise Refused(f"holds {name[:80]} {what}")
+def refuse_objects(state: dict[str, Any]) -> None:
+    """Raise `Refused` for texts or objects in an array that an answer is computed with."""
+    for name in DIMENSIONS.keys() & state.keys() - OBJECTS:
+        for one in parts_of(state[name]) if name in LISTS else [state[name]]:
+            if isinstance(one, np.ndarray) and one.dtype.kind in "OU":
+                raise Refused(f"holds {name} of dtype {one.dtype}, and no numbers")
+
+
+def refuse_odd_dtype(made: Any, state: dict[str, Any]) -> None:
+    """Raise `Refused` for an estimator whose codes are no numbers: a dtype may be a table itself."""
+    found = state.get("dtype") if isinstance(made, BaseEstimator) else None
+    if isinstance(found, str):
+        good = found in DTYPES
+    else:
+        good = found is None or isinstance(found, type) or (isinstance(found, np.dtype) and found.kind in "biuf")
+    if not good:
+        raise Refused(f"makes codes of dtype {str(found)[:80]}")
 
 
 def refuse_counts(state: dict[str, Any], size_bytes: int) -> None:
@@ -158,6 +199,9 @@ def refuse_counts(state: dict[str, Any], size_bytes: int) -> None:
             good = getattr(state["classes_"], "shape", None) == (count,)
         if not good:
             raise Refused(f"holds {str(count)[:20]} as {name}, and nothing of that number")
+    columns = sum(state.get("_n_features_outs", ()))
+    if columns > size_bytes // 4:
+        raise Refused(f"makes {columns} columns of a file of {size_bytes} bytes")
 
 
 def refuse_method_names(state: dict[str, Any]) -> None:
@@ -187,12 +231,17 @@ def refuse_reports(state: dict[str, Any]) -> None:
     verbose = state.get("verbose")
     if verbose is not None and not (isinstance(verbose, int | float) and verbose == 0):
         raise Refused("reports while it answers (verbose)")
+
+
+def refuse_warnings(state: dict[str, Any]) -> None:
+    """Raise `Refused` for codes that warn of each value that is new to them."""
     handle_unknown = state.get("handle_unknown")
     if isinstance(handle_unknown, str) and handle_unknown == "warn":
-        raise Refused("reports while it answers (handle_unknown)")
+        raise Refused("warns while it answers (handle_unknown)")
 
 
 def refuse_threads(state: dict[str, Any]) -> None:
     """Raise `Refused` for an estimator that would answer on many threads or processes; ours answer on one."""
-    if state.get("n_jobs") not in (None, 1):
+    jobs = state.get("n_jobs")
+    if not (jobs is None or (isinstance(jobs, int) and jobs == 1)):
         raise Refused(f"asks for {str(state['n_jobs'])[:20]} threads")

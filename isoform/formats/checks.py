@@ -86,8 +86,12 @@ RAW_STATES: dict[str, Callable[[Any, Any], None]] = {
 ENSEMBLE = "sklearn.ensemble"
 HISTOGRAM = f"{ENSEMBLE}._hist_gradient_boosting"
 STATES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
+    "sklearn.compose._column_transformer.ColumnTransformer": native.refuse_factors,
     "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": native.refuse_quadratic,
     "sklearn.ensemble._voting.VotingClassifier": native.refuse_hard_votes,
+    f"{ENSEMBLE}._weight_boosting.AdaBoostClassifier": native.refuse_other_votes,
+    "sklearn.impute._base.SimpleImputer": native.refuse_gaps,
+    **{f"sklearn.gaussian_process.kernels.{kind}": native.refuse_kernel for kind in ("ConstantKernel", "RBF", "WhiteKernel")},
     "sklearn.preprocessing._encoders.OneHotEncoder": native.refuse_one_hot,
     "sklearn.preprocessing._encoders.OrdinalEncoder": native.refuse_ordinal,
     "sklearn.preprocessing._label.LabelBinarizer": native.refuse_label_binarizer,
@@ -132,10 +136,14 @@ def refuse_state(key: str, made: Any, state: Any, ledger: Ledger) -> None:
     attributes.refuse_shadow(made, state)
     attributes.refuse_threads(state)
     attributes.refuse_reports(state)
+    attributes.refuse_warnings(state)
     attributes.refuse_output_config(state)
     attributes.refuse_cache(state)
     attributes.refuse_method_names(state)
-    attributes.refuse_misplaced_arrays(made, state, ledger.kinds_of)
+    attributes.refuse_misplaced_arrays(state, ledger.kinds_of)
+    attributes.refuse_more_dimensions(state)
+    attributes.refuse_objects(state)
+    attributes.refuse_odd_dtype(made, state)
     fitted = any(name[0] == "_" or name[-1] == "_" for name in state.keys() - UNFITTED)
     if key in STATES and (fitted or not isinstance(made, BaseEstimator)):
         STATES[key](made, state)

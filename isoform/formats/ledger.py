@@ -68,7 +68,7 @@ class Ledger:
         refuse_copies(self.copied, self.limit)
 
     def kinds_of(self, part: Any) -> frozenset[type]:
-        """Return the classes of what is no plain value in a part, through lists, tuples, dicts and arrays, which are one."""
+        """Return the classes of what is no plain value in a part, through lists, tuples and dicts; of an array its own, too."""
         if isinstance(part, np.ndarray):
             return self.kinds.get(id(part), frozenset()) | {np.ndarray}
         if id(part) in self.kinds:

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
+from sklearn.base import is_classifier
 
 from isoform.formats.arrays import require
 
@@ -203,11 +204,15 @@ def refuse_neighbours(made: Any, state: State) -> None:
     good = good and (
         (is_count(wanted, 1) and wanted <= len(points)) or (wanted is None and type(made).__name__.startswith("Radius"))
     )
+    radius = state.get("radius")
+    good = good and (radius is None or (isinstance(radius, float | int) and math.isfinite(radius)))
     good = good and state.get("outputs_2d_", False) is False
     good = good and isinstance(labels, np.ndarray) and labels.dtype.kind in "if" and labels.shape[:1] == points.shape[:1]
     if "classes_" in state and good:
         classes = state["classes_"]
         good = isinstance(classes, np.ndarray) and is_array(labels, "i", None) and ((labels >= 0) & (labels < len(classes))).all()
+        outlier = state.get("outlier_label_")
+        good = good and (outlier is None or (isinstance(outlier, list) and all(one in classes.tolist() for one in outlier)))
     require(good, "holds neighbours whose points and labels do not belong together")
     good = state.get("effective_metric_") in ("euclidean", "manhattan") and state.get("metric_params") is None
     good = good and state.get("metric") in ("minkowski", "euclidean", "manhattan") and not state.get("effective_metric_params_")
@@ -263,19 +268,26 @@ def refuse_ordinal(made: Any, state: State) -> None:
 
 def refuse_one_hot(made: Any, state: State) -> None:
     """Raise `Refused` unless there is a column for each code that categories get, of which rare ones share one."""
-    require(state.get("_drop_idx_after_grouping") is None, "holds one-hot codes that drop a category, and would warn of new ones")
+    refuse_dropped(state)
     categories, columns = state.get("categories_"), state.get("_n_features_outs")
     good = are_categories(categories) and isinstance(columns, list) and all(map(is_count, columns))
     require(good and columns == _code_counts(state), "holds one-hot codes with other columns than categories")
 
 
+def refuse_dropped(state: State) -> None:
+    """Raise `Refused` for one-hot codes without one category: of a new value they warn, or they do not answer."""
+    kept = state.get("drop") is None and state.get("_drop_idx_after_grouping") is None
+    require(kept, "holds one-hot codes that drop a category")
+
+
 def _code_counts(state: State) -> list[int]:
     """Return how many codes the categories of each column get; -1 for what scikit-learn would not write."""
     counts = [len(values) for values in state["categories_"]]
-    if state.get("_infrequent_enabled", False) is False:
+    enabled = state.get("_infrequent_enabled", False)
+    if enabled is False:
         return counts
     rare, codes = state.get("_infrequent_indices"), state.get("_default_to_infrequent_mappings")
-    if not all(isinstance(part, list) and len(part) == len(counts) for part in (rare, codes)):
+    if enabled is not True or not all(isinstance(part, list) and len(part) == len(counts) for part in (rare, codes)):
         return [-1]
     return [*map(_code_count, counts, rare, codes)]
 
@@ -330,3 +342,41 @@ def refuse_quadratic(made: Any, state: State) -> None:
         for rotation, scaling in zip(rotations, scalings, strict=True)
     )
     require(good, "holds rotations and scalings that do not belong together")
+
+
+def refuse_other_votes(made: Any, state: State) -> None:
+    """Raise `Refused` unless those that vote give one label a row: a column beside the labels becomes a table."""
+    voters = state.get("estimators_")
+    good = isinstance(voters, list) and all(is_classifier(one) and getattr(one, "n_outputs_", 1) == 1 for one in voters)
+    require(good, "holds votes of what gives no label")
+
+
+# Numbers that are to be numbers of C: of Python's own, or of a text, a product may be as long as it likes.
+
+
+def is_number(found: Any) -> bool:
+    """Tell whether this is a number that a float can stand for."""
+    return isinstance(found, float | np.floating) or (isinstance(found, int | np.integer) and -(2**53) < int(found) < 2**53)
+
+
+def refuse_kernel(made: Any, state: State) -> None:
+    """Raise `Refused` for a kernel of something else than numbers."""
+    scale = state.get("length_scale", 1.0)
+    scales = [] if isinstance(scale, np.ndarray) else scale if isinstance(scale, list | tuple) else [scale]
+    numbers = [*scales, state.get("constant_value", 1.0), state.get("noise_level", 1.0)]
+    require(all(map(is_number, numbers)), "holds a kernel of something else than numbers")
+
+
+def refuse_factors(made: Any, state: State) -> None:
+    """Raise `Refused` for factors of columns that are no floats: a whole number of texts is a longer text."""
+    factors = state.get("transformer_weights")
+    good = factors is None or (type(factors) is dict and all(type(one) is float for one in factors.values()))
+    require(good, "multiplies columns by something else than a float (transformer_weights)")
+
+
+def refuse_gaps(made: Any, state: State) -> None:
+    """Raise `Refused` for columns that nothing fills: each answer would warn that they are left out."""
+    found = state.get("statistics_")
+    values = found.tolist() if isinstance(found, np.ndarray) and found.ndim == 1 else [math.nan]
+    whole = all(value is not None and value == value for value in values)  # noqa: PLR0124 - NaN is not
+    require(whole or state.get("keep_empty_features") is True, "leaves out columns that were empty, and would warn of it")

@@ -35,8 +35,8 @@ def infer(native: Pipeline, columns: Columns, config: Config) -> np.ndarray:
     """Ask the Pipeline for the probabilities, or the prediction, of a frame with the columns it was fitted on."""
     frame = pd.DataFrame(columns, columns=[*config.numeric, *config.categorical])
     # The rows are canonical already: checking each again costs more than one row's answer.
-    # A huge number may overflow where it is scaled, before it is clipped: that is meant.
+    # A huge number may overflow where it is scaled, before it is clipped: that is meant. What else goes wrong is in the answer.
     quick = sklearn.config_context(assume_finite=True, skip_parameter_validation=True)
-    with ONE_AT_A_TIME, quick, np.errstate(over="ignore"):
+    with ONE_AT_A_TIME, quick, np.errstate(all="ignore"):
         answer = native.predict_proba(frame) if config.task == "classification" else native.predict(frame).reshape(-1, 1)
         return np.asarray(answer, dtype=np.float32)

@@ -11,9 +11,11 @@ import numpy as np
 import sklearn
 from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
+from sklearn.compose._column_transformer import _is_empty_column_selection
 from sklearn.pipeline import Pipeline
 
 from isoform.errors import Refused, first_line
+from isoform.formats.attributes import arguments_of, parts_of
 from isoform.formats.ledger import Ledger, Reader
 from isoform.formats.pickle import PROTOCOL, infer
 from isoform.formats.unpickling import Unpickler
@@ -112,7 +114,7 @@ def refuse_other_names(found: Pipeline) -> None:
     try:
         asked = list(asked_with_names(found, True, set()))
     except Exception as error:  # steps may be anything
-        raise Refused(f"holds steps that are none ({type(error).__name__}: {first_line(error)[:80]})") from error
+        raise Refused(f"holds steps that cannot be followed ({type(error).__name__}: {first_line(error)[:80]})") from error
     for step, named in asked:
         if hasattr(step, "feature_names_in_") != named:
             fitted, given = ("without", "with") if named else ("on", "without")
@@ -122,28 +124,32 @@ def refuse_other_names(found: Pipeline) -> None:
 def asked_with_names(part: Any, named: bool, seen: set[tuple[int, bool]]) -> Iterator[tuple[BaseEstimator, bool]]:
     """Yield each estimator in `part` with whether what it is asked with is a table, which has names, or an array.
 
-    A table goes through a ColumnTransformer to all its transformers, and only to the first step of a Pipeline. What others pass
-    on to the estimators inside them is theirs to say, unless they are given an array: then nothing has names.
+    A table goes through a ColumnTransformer to all its transformers, and to the steps of a Pipeline up to the first that makes
+    an array of it. What others pass on to the estimators inside them is theirs to say, unless they are given an array: then
+    nothing has names. What they were given as arguments is fitted in copies, and never asked.
     """
-    if (id(part), named) in seen:
-        return
-    seen.add((id(part), named))
+    if isinstance(part, BaseEstimator):
+        if (id(part), named) in seen:
+            return
+        seen.add((id(part), named))
     if isinstance(part, Pipeline):
         for _, step in part.steps:
             yield from asked_with_names(step, named, seen)
-            named = named and not isinstance(step, BaseEstimator)
+            named = named and not isinstance(step, BaseEstimator)  # "passthrough" hands on the table
     elif isinstance(part, ColumnTransformer):
         yield part, named
-        for _, step, columns in part.transformers_:
-            if len(columns):
+        for _, step, columns in getattr(part, "transformers_", ()):
+            if not _is_empty_column_selection(columns):  # for none a transformer is neither fitted nor asked
                 yield from asked_with_names(step, named, seen)
     elif isinstance(part, BaseEstimator):
         yield part, named
-        if not named:
-            yield from asked_with_names(list(vars(part).values()), False, seen)
-    elif isinstance(part, list | tuple | dict) or (isinstance(part, np.ndarray) and part.dtype == object):
-        for one in part.values() if isinstance(part, dict) else np.ravel(part) if isinstance(part, np.ndarray) else part:
+        for name in () if named else vars(part).keys() - arguments_of(type(part)):
+            yield from asked_with_names(vars(part)[name], False, seen)
+    elif isinstance(part, list | tuple | dict):
+        for one in parts_of(part):
             yield from asked_with_names(one, named, seen)
+    elif isinstance(part, np.ndarray) and part.dtype == object:
+        yield from asked_with_names(part.ravel().tolist(), named, seen)
 
 
 def refuse_mute(found: Pipeline, config: Config) -> None:

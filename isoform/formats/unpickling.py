@@ -85,7 +85,9 @@ class Unpickler(pickle._Unpickler):
         arguments, kind = self.stack.pop(), self.stack.pop()
         refuse_use(kind, CLASSES)
         checks.refuse_arguments(kind.key, arguments)
-        self._made(kind, kind.found.__new__(kind.found), [])
+        # Not by the class's own __new__, which may warn that it is deprecated.
+        made = (dict if issubclass(kind.found, dict) else object).__new__(kind.found)
+        self._made(kind, made, [])
 
     def _made(self, by: Global, made: Any, parts: list[Any]) -> None:
         self.ledger.note(made, parts)

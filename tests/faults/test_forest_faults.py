@@ -390,7 +390,7 @@ FORESTS = [
         21,
         "steps of nothing",
         with_pipeline(lambda found: setattr(found[0], "transformers_", [("numeric", None)])),
-        "^holds steps that are none ",
+        "^holds steps that cannot be followed ",
         f"{POLICY}:refuse_other_names",
     ),
     *fault(

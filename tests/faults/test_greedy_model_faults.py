@@ -17,8 +17,10 @@ from harness import Child, Fault, Site, workspace_site
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import StackingClassifier, VotingClassifier
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
@@ -124,6 +126,18 @@ def column_of_intercepts(found: Any) -> None:
     found[-1].coef_, found[-1].intercept_ = np.zeros((WIDE, found[-1].coef_.shape[1])), [np.zeros(1)] * WIDE
 
 
+def outer_constant(found: Any) -> None:
+    """Let a model that answers with one class compare a column of it with all of its classes."""
+    dummy = DummyClassifier(strategy="constant", constant=0).fit(np.zeros((2, 1)), [0, 1])
+    vars(dummy).update(constant=[[0.0]] * WIDE, classes_=np.arange(WIDE), n_classes_=WIDE)
+    found.steps[-1] = ("model", dummy)
+
+
+def kernel_of(value: Any) -> Callable[[Any], None]:
+    """Return what makes this the constant that a kernel is."""
+    return lambda found: setattr(found[-1].kernel_, "constant_value", value)
+
+
 def nested(found: Any) -> None:
     """Let one number of a linear model be a column, and those that it is added to be rows."""
     row, column = np.arange(WIDE, dtype=float), np.zeros((WIDE, 1))
@@ -207,6 +221,17 @@ def rare(**changes: Any) -> Callable[[Any], None]:
         found[-1].n_features_in_, found[-1].coef_ = 3 * width, np.zeros((1, 3 * width))
 
     return alter
+
+
+def rare_codes(codes: list[int], columns: int, **changes: Any) -> Callable[[Any], None]:
+    """Return what gives the categories these codes, and each column of the row so many."""
+    mapping = {"_default_to_infrequent_mappings": lambda width: [np.array(codes)] * width}
+    return rare(**mapping, _n_features_outs=lambda width: [columns] * width, **changes)
+
+
+def rare_indices(*indices: int) -> Callable[[Any], None]:
+    """Return what calls these categories rare."""
+    return rare(_infrequent_indices=lambda width: [np.array(indices, dtype=int)] * width)
 
 
 def ordinal(numbers: list[int]) -> Callable[[Any], None]:
@@ -411,36 +436,62 @@ GREEDY = [
     *fault(
         21,
         "rare codes beyond the columns",
-        with_estimator(
-            LogisticRegression(),
-            rare(_default_to_infrequent_mappings=lambda width: [np.array([0, 1, 1 << 30, 2])] * width),
-        ),
+        with_estimator(LogisticRegression(), rare_codes([0, 1, 1 << 30, 2], columns=(1 << 30) + 1)),
         "holds one-hot codes with other columns than categories",
         f"{NATIVE}:refuse_one_hot",
     ),
     *fault(
         21,
         "a rare code before the columns",
-        with_estimator(
-            LogisticRegression(),
-            rare(_default_to_infrequent_mappings=lambda width: [np.array([0, 1, 2, -(1 << 30)])] * width),
-        ),
+        with_estimator(LogisticRegression(), rare_codes([0, 1, 2, -(1 << 30)], columns=3)),
         "holds one-hot codes with other columns than categories",
         f"{NATIVE}:refuse_one_hot",
     ),
     *fault(
         21,
-        "one-hot codes that drop one beyond them",
+        "one-hot codes that drop the first",
         with_estimator(LogisticRegression(), rare(_drop_idx_after_grouping=lambda width: np.array([0] * width, dtype=object))),
-        "^holds one-hot codes that drop a category, and would warn of new ones$",
-        f"{NATIVE}:refuse_one_hot",
+        "^holds one-hot codes that drop a category$",
+        f"{NATIVE}:refuse_dropped",
+    ),
+    *fault(
+        21,
+        "one-hot codes that say so and drop none",
+        with_estimator(LogisticRegression(), rare(drop=lambda width: "first")),
+        "^holds one-hot codes that drop a category$",
+        f"{NATIVE}:refuse_dropped",
+    ),
+    *(
+        one
+        for title, change in {
+            "rare codes that are not in use": rare_codes([0, 0, 0, 0], 1, _infrequent_enabled=lambda width: None),
+            "rare codes of fewer categories": rare_codes([0, 1, 2], 3),
+            "no rare category": rare_indices(),
+            "a rare category beyond them": rare_indices(4),
+            "a rare category before them": rare_indices(-1),
+            "rare categories of no column": rare(_infrequent_indices=lambda width: []),
+        }.items()
+        for one in fault(
+            21,
+            title,
+            with_estimator(LogisticRegression(), change),
+            "holds one-hot codes with other columns than categories",
+            f"{NATIVE}:refuse_one_hot",
+        )
     ),
     *fault(
         21,
         "codes that warn of what is new",
         with_estimator(LogisticRegression(), rare(handle_unknown=lambda width: "warn")),
-        r"^reports while it answers \(handle_unknown\)$",
-        f"{ATTRIBUTES}:refuse_reports",
+        r"^warns while it answers \(handle_unknown\)$",
+        f"{ATTRIBUTES}:refuse_warnings",
+    ),
+    *fault(
+        17,
+        "a column of constants",
+        with_estimator(LogisticRegression(), outer_constant),
+        "^holds constant that is a list$",
+        DIMENSIONS,
     ),
     *fault(
         17,
@@ -460,8 +511,8 @@ GREEDY = [
         17,
         "a column as an argument",
         with_estimator(LogisticRegression(), attributes(tol=np.zeros((WIDE, 1)))),
-        "^holds tol of 2 dimensions$",
-        DIMENSIONS,
+        "^holds an array as tol, where none belongs$",
+        f"{ATTRIBUTES}:refuse_misplaced_arrays",
     ),
     *fault(
         21,
@@ -603,6 +654,17 @@ REGRESSIONS = [
         with_estimator(LinearRegression(), model(lambda found: GaussianProcessRegressor(n_targets=400_000_000))),
         "holds 400000000 as n_targets, and nothing of that number",
         f"{ATTRIBUTES}:refuse_counts",
+    ),
+    *(
+        one
+        for title, value in {"numbers of a thousand digits": 3**1280, "texts": "A" * 1000}.items()
+        for one in fault(
+            17,
+            f"a kernel of {title}",
+            with_estimator(GaussianProcessRegressor(ConstantKernel()), kernel_of(value)),
+            "^holds a kernel of something else than numbers$",
+            f"{NATIVE}:refuse_kernel",
+        )
     ),
 ]
 """Tried on a model that answers with a number."""

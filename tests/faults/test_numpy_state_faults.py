@@ -44,9 +44,9 @@ def addresses() -> Forged:
     return Forged(np._core.numeric._frombuffer, (pointers, np.dtype("i8"), (1,), "C"))
 
 
-def folded() -> Forged:
-    """Return an array in whose order one axis stands for two."""
-    return Forged(np._core.numeric._frombuffer, (bytes(8), np.dtype("f8"), (1, 1), "K", (0, 0)))
+def ordered(*order: Any) -> Callable[[], Forged]:
+    """Return a maker of a table of one number in this order of its axes."""
+    return lambda: Forged(np._core.numeric._frombuffer, (bytes(8), np.dtype("f8"), (1, 1), *order))
 
 
 def unfilled() -> Forged:
@@ -143,13 +143,17 @@ STATES = [
         f"{ARRAYS}:refuse_buffer",
         "pickle",
     ),
-    *fault(
-        11,
-        "an array of one axis for two",
-        with_intercept(folded),
-        "holds an array with odd arguments",
-        f"{ARRAYS}:refuse_buffer",
-        "pickle",
+    *(
+        one
+        for title, order in {
+            "an array of one axis for two": ("K", (0, 0)),
+            "an array of one axis": ("K", (0,)),
+            "an array without an order of axes": ("K",),
+            "an array of two orders": ("C", (0, 1)),
+        }.items()
+        for one in fault(
+            11, title, with_intercept(ordered(*order)), "holds an array with odd arguments", f"{ARRAYS}:refuse_buffer", "pickle"
+        )
     ),
     *fault(11, "a number that is a text", with_intercept(wild_text), "an odd number", f"{ARRAYS}:refuse_scalar", "pickle"),
     *fault(
