@@ -1,5 +1,6 @@
 """isoform.formats.attributes: what options leave behind is read back, and no attribute is listed that nothing leaves behind."""
 
+import copy
 import functools
 import warnings
 from collections.abc import Iterator
@@ -157,7 +158,12 @@ REGRESSORS = [
 NEW = {"handle_unknown": "use_encoded_value", "unknown_value": -1}
 STEPS = [
     ColumnTransformer([("n", SimpleImputer(strategy="constant", fill_value=1.5), slice(0, 3))], remainder="drop"),
-    ColumnTransformer([("n", SimpleImputer(), NUMERIC), ("c", OrdinalEncoder(min_frequency=5, **NEW), CATEGORICAL)]),
+    ColumnTransformer(
+        [
+            ("n", SimpleImputer(), NUMERIC),
+            ("c", OrdinalEncoder(min_frequency=5, **NEW).set_output(transform="default"), CATEGORICAL),
+        ]
+    ),
     ColumnTransformer(
         [
             (
@@ -180,8 +186,6 @@ STEPS = [
     ColumnTransformer([("n", SimpleImputer(strategy="most_frequent"), NUMERIC), ("c", OneHotEncoder(), [])]),
     ColumnTransformer([("n", SimpleImputer(), np.array(NUMERIC, dtype=object))], transformer_weights={"n": 0.5}),
 ]
-
-
 POSITIVE = MinMaxScaler((0, 5), clip=True)
 SPARE = {
     # Tables, of three classes or more.
@@ -213,7 +217,7 @@ MODELS = {
 
 @functools.cache
 def fitted(name: str) -> Pipeline:
-    """Return a model of `MODELS`, fitted."""
+    """Return a model of `MODELS`, fitted; not to be changed."""
     model, config = MODELS[name]
     with warnings.catch_warnings(action="ignore"):  # of what has not converged
         return model.fit(FRAME, CLASSES if config.task == "classification" else TARGETS)
@@ -252,6 +256,18 @@ def test_no_attribute_is_listed_that_holds_no_array() -> None:
             found[attribute] = max(found.get(attribute, 0), dimensions)
     missing = {name for name, limit in attributes.DIMENSIONS.items() if found.get(name, 0) < limit}
     assert missing == SPARE
+
+
+def test_a_division_by_zero_on_the_way_to_an_answer_is_not_told() -> None:
+    model = copy.deepcopy(fitted(next(name for name in MODELS if name.startswith("GaussianNB"))))
+    model[-1].class_prior_ = np.array([0.0, 1.0])
+    with pytest.raises(RuntimeWarning, match="divide by zero"):
+        model.predict_proba(FRAME)
+    found = policy.read(pickle.dump(model), CLASSIFICATION, allow_version_skew=False, unpickler=unpickling.Unpickler)
+    cells = {name: FRAME[name].to_numpy(np.float32) for name in NUMERIC} | {
+        name: FRAME[name].to_numpy(object) for name in CATEGORICAL
+    }
+    np.testing.assert_array_equal(pickle.infer(found, cells, CLASSIFICATION)[:, 1], 1.0)
 
 
 def test_lists_are_of_what_holds_arrays() -> None:

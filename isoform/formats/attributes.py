@@ -199,9 +199,13 @@ def refuse_counts(state: dict[str, Any], size_bytes: int) -> None:
             good = getattr(state["classes_"], "shape", None) == (count,)
         if not good:
             raise Refused(f"holds {str(count)[:20]} as {name}, and nothing of that number")
-    columns = sum(state.get("_n_features_outs", ()))
-    if columns > size_bytes // 4:
-        raise Refused(f"makes {columns} columns of a file of {size_bytes} bytes")
+
+
+def refuse_many_columns(state: dict[str, Any], size_bytes: int) -> None:
+    """Raise `Refused` for more columns of codes than the file can name categories: a text of one letter takes four bytes."""
+    counts = state.get("_n_features_outs", [])
+    if not (isinstance(counts, list) and all(isinstance(count, int) for count in counts) and sum(counts) <= size_bytes // 4):
+        raise Refused(f"makes more columns of codes than a file of {size_bytes} bytes has categories")
 
 
 def refuse_method_names(state: dict[str, Any]) -> None:

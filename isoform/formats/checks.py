@@ -5,7 +5,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from isoform.formats import arrays, attributes, native
+from isoform.formats import answers, arrays, attributes, native
 from isoform.formats.arrays import require
 from isoform.formats.ledger import Ledger
 
@@ -86,16 +86,16 @@ RAW_STATES: dict[str, Callable[[Any, Any], None]] = {
 ENSEMBLE = "sklearn.ensemble"
 HISTOGRAM = f"{ENSEMBLE}._hist_gradient_boosting"
 STATES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
-    "sklearn.compose._column_transformer.ColumnTransformer": native.refuse_factors,
-    "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": native.refuse_quadratic,
-    "sklearn.ensemble._voting.VotingClassifier": native.refuse_hard_votes,
-    f"{ENSEMBLE}._weight_boosting.AdaBoostClassifier": native.refuse_other_votes,
-    "sklearn.impute._base.SimpleImputer": native.refuse_gaps,
-    **{f"sklearn.gaussian_process.kernels.{kind}": native.refuse_kernel for kind in ("ConstantKernel", "RBF", "WhiteKernel")},
+    "sklearn.compose._column_transformer.ColumnTransformer": answers.refuse_factors,
+    "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": answers.refuse_quadratic,
+    "sklearn.ensemble._voting.VotingClassifier": answers.refuse_hard_votes,
+    f"{ENSEMBLE}._weight_boosting.AdaBoostClassifier": answers.refuse_other_votes,
+    "sklearn.impute._base.SimpleImputer": answers.refuse_gaps,
+    **{f"sklearn.gaussian_process.kernels.{kind}": answers.refuse_kernel for kind in ("ConstantKernel", "RBF", "WhiteKernel")},
     "sklearn.preprocessing._encoders.OneHotEncoder": native.refuse_one_hot,
     "sklearn.preprocessing._encoders.OrdinalEncoder": native.refuse_ordinal,
-    "sklearn.preprocessing._label.LabelBinarizer": native.refuse_label_binarizer,
-    "sklearn.multiclass.OneVsRestClassifier": native.refuse_one_against_rest,
+    "sklearn.preprocessing._label.LabelBinarizer": answers.refuse_label_binarizer,
+    "sklearn.multiclass.OneVsRestClassifier": answers.refuse_one_against_rest,
     "sklearn.isotonic.IsotonicRegression": native.refuse_steps,
     "sklearn.preprocessing._polynomial.PolynomialFeatures": native.refuse_polynomial,
     f"{HISTOGRAM}.predictor.TreePredictor": native.refuse_histogram_tree,
@@ -110,7 +110,7 @@ STATES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
        for kind in ("K", "Radius") for module, task in (("classification", "Classifier"), ("regression", "Regressor"))},
     **{f"sklearn.svm._classes.{name}": native.refuse_support_vectors for name in ("SVC", "NuSVC", "SVR", "NuSVR")},
 }  # fmt: skip
-"""The classes whose attributes reach compiled code that believes them."""
+"""The classes whose attributes reach compiled code that believes them, or that make an answer slow, large or loud."""
 
 UNFITTED = {"_sklearn_version", "_metadata_request", "_sklearn_output_config"}
 """Attributes that an estimator has before `fit`; all others that begin or end with _ come from it."""
@@ -148,3 +148,4 @@ def refuse_state(key: str, made: Any, state: Any, ledger: Ledger) -> None:
     if key in STATES and (fitted or not isinstance(made, BaseEstimator)):
         STATES[key](made, state)
     attributes.refuse_counts(state, ledger.size)
+    attributes.refuse_many_columns(state, ledger.size)

@@ -19,6 +19,8 @@ from pipeline import estimators
 
 START = b"\x80\x05"
 WRITERS = {"joblib": joblib_format.dump, "pickle": pickle_format.dump}
+WIDE = 18_000
+"""A column of so many numbers takes 144 kB, and its product with a row of as many 2.6 GB."""
 
 
 def text(value: str) -> bytes:
@@ -117,3 +119,12 @@ def with_estimator(estimator: Any, alter: Callable[[Any], None], *, onehot: bool
         return WRITERS[site.format](found)
 
     return make
+
+
+def attributes(**changes: Any) -> Callable[[Any], None]:
+    """Return what sets attributes of the model at the end of a Pipeline."""
+
+    def alter(found: Any) -> None:
+        vars(found[-1]).update(changes)
+
+    return alter

@@ -2,7 +2,6 @@
 
 import copyreg
 import pickle
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 import sklearn
 from builders import CATEGORICAL, NUMERIC, Workspace, frame
 from cases import Record, both, try_both_ways, try_without_guard
-from forging import START, Forged, fault, named, payload, text, with_estimator, with_forest
+from forging import START, WIDE, Forged, attributes, fault, named, payload, text, with_estimator, with_forest
 from harness import Child, Fault, Site, workspace_site
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
@@ -31,11 +30,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelBinarizer, OneHotEncoder, OrdinalEncoder
 from sklearn.tree import DecisionTreeRegressor
 
-ATTRIBUTES, NATIVE, ARRAYS, UNPICKLING = (f"isoform.formats.{name}" for name in ("attributes", "native", "arrays", "unpickling"))
-LEDGER, POLICY, JOBLIB = (f"isoform.formats.{name}" for name in ("ledger", "policy", "joblib_unpickling"))
+ANSWERS, ARRAYS, ATTRIBUTES, NATIVE = (f"isoform.formats.{name}" for name in ("answers", "arrays", "attributes", "native"))
+JOBLIB, LEDGER, POLICY = (f"isoform.formats.{name}" for name in ("joblib_unpickling", "ledger", "policy"))
+UNPICKLING = "isoform.formats.unpickling"
 MISPLACED, DIMENSIONS = f"{ATTRIBUTES}:refuse_misplaced", f"{ATTRIBUTES}:refuse_more_dimensions"
-WIDE = 18_000
-"""A column of so many numbers takes 144 kB, and its product with a row of as many 2.6 GB."""
 
 
 def with_attributes(made: Any, **changes: Any) -> Any:
@@ -50,15 +48,6 @@ def model(make: Callable[[Any], Any]) -> Callable[[Any], None]:
 
     def alter(found: Any) -> None:
         found.steps[-1] = ("model", make(found[-1]))
-
-    return alter
-
-
-def attributes(**changes: Any) -> Callable[[Any], None]:
-    """Return what sets attributes of the model at the end of a Pipeline."""
-
-    def alter(found: Any) -> None:
-        vars(found[-1]).update(changes)
 
     return alter
 
@@ -193,59 +182,6 @@ def long_labels(site: Site) -> bytes:
     return with_estimator(LogisticRegression(), attributes(classes_=labels))(site)
 
 
-# Codes of categories that stand in another order than they are searched in.
-
-
-def one_hot(first: np.ndarray) -> Callable[[Any], None]:
-    """Return what puts one-hot codes with these categories of each column in front of the model."""
-
-    def alter(found: Any) -> None:
-        width = found[-1].n_features_in_
-        codes = OneHotEncoder(sparse_output=False, handle_unknown="ignore").fit(np.zeros((1, width)))
-        codes.categories_, codes._n_features_outs = [first] * width, [len(first)] * width
-        found.steps.insert(1, ("codes", codes))
-        found[-1].n_features_in_, found[-1].coef_ = len(first) * width, np.zeros((1, len(first) * width))
-
-    return alter
-
-
-def rare(**changes: Any) -> Callable[[Any], None]:
-    """Return what puts one-hot codes of a, b and a code for both x and y in front of a model, and changes their attributes."""
-
-    def alter(found: Any) -> None:
-        width = found[-1].n_features_in_
-        values = np.tile(np.array(["a", "a", "b", "b", "x", "y"])[:, None], width)
-        codes = OneHotEncoder(sparse_output=False, handle_unknown="infrequent_if_exist", min_frequency=2).fit(values)
-        vars(codes).update({name: value(width) for name, value in changes.items()})
-        found.steps.insert(1, ("codes", codes))
-        found[-1].n_features_in_, found[-1].coef_ = 3 * width, np.zeros((1, 3 * width))
-
-    return alter
-
-
-def rare_codes(codes: list[int], columns: int, **changes: Any) -> Callable[[Any], None]:
-    """Return what gives the categories these codes, and each column of the row so many."""
-    mapping = {"_default_to_infrequent_mappings": lambda width: [np.array(codes)] * width}
-    return rare(**mapping, _n_features_outs=lambda width: [columns] * width, **changes)
-
-
-def rare_indices(*indices: int) -> Callable[[Any], None]:
-    """Return what calls these categories rare."""
-    return rare(_infrequent_indices=lambda width: [np.array(indices, dtype=int)] * width)
-
-
-def ordinal(numbers: list[int]) -> Callable[[Any], None]:
-    """Return what gives the ordinal codes of texts these categories."""
-    values = np.empty(len(numbers), dtype=object)
-    values[:] = numbers
-    return lambda found: setattr(found[0].named_transformers_["categorical"], "categories_", [values] * len(CATEGORICAL))
-
-
-def of_one_hash(count: int) -> list[int]:
-    """Return numbers of one hash, each of which is compared with all before it."""
-    return [position * sys.hash_info.modulus for position in range(4, 4 + count)]
-
-
 # Pickles, opcode by opcode.
 
 
@@ -336,7 +272,7 @@ GREEDY = [
         "labels in no order",
         with_estimator(LogisticRegression(), label_codes(0, np.nan, -5, np.nan, -1)),
         "holds codes of labels that are no table of theirs",
-        f"{NATIVE}:refuse_label_binarizer {MISPLACED}",
+        f"{ANSWERS}:refuse_label_binarizer {MISPLACED}",
     ),
     *fault(
         21,
@@ -346,21 +282,21 @@ GREEDY = [
             lambda found: setattr(found[-1].label_binarizer_, "y_type_", "multilabel-indicator"),
         ),
         "holds codes of labels that are no table of theirs",
-        f"{NATIVE}:refuse_label_binarizer",
+        f"{ANSWERS}:refuse_label_binarizer",
     ),
     *fault(
         17,
         "votes for the label 900 million",
         with_estimator(STACKED, count_votes),
         "holds votes that are counted by label",
-        f"{NATIVE}:refuse_hard_votes",
+        f"{ANSWERS}:refuse_hard_votes",
     ),
     *fault(
         17,
         "a rotation of another width than its scalings",
         with_estimator(QuadraticDiscriminantAnalysis(tol=1e-9), outer_quadratic),
         "holds rotations and scalings that do not belong together",
-        f"{NATIVE}:refuse_quadratic",
+        f"{ANSWERS}:refuse_quadratic",
     ),
     *fault(
         17,
@@ -427,66 +363,6 @@ GREEDY = [
         f"{ATTRIBUTES}:refuse_reports",
     ),
     *fault(
-        21,
-        "one-hot codes whose differences wrap around",
-        with_estimator(LogisticRegression(), one_hot(np.array([9, 7, 5], dtype="u8"))),
-        "holds one-hot codes with other columns than categories",
-        f"{NATIVE}:refuse_one_hot",
-    ),
-    *fault(
-        21,
-        "rare codes beyond the columns",
-        with_estimator(LogisticRegression(), rare_codes([0, 1, 1 << 30, 2], columns=(1 << 30) + 1)),
-        "holds one-hot codes with other columns than categories",
-        f"{NATIVE}:refuse_one_hot",
-    ),
-    *fault(
-        21,
-        "a rare code before the columns",
-        with_estimator(LogisticRegression(), rare_codes([0, 1, 2, -(1 << 30)], columns=3)),
-        "holds one-hot codes with other columns than categories",
-        f"{NATIVE}:refuse_one_hot",
-    ),
-    *fault(
-        21,
-        "one-hot codes that drop the first",
-        with_estimator(LogisticRegression(), rare(_drop_idx_after_grouping=lambda width: np.array([0] * width, dtype=object))),
-        "^holds one-hot codes that drop a category$",
-        f"{NATIVE}:refuse_dropped",
-    ),
-    *fault(
-        21,
-        "one-hot codes that say so and drop none",
-        with_estimator(LogisticRegression(), rare(drop=lambda width: "first")),
-        "^holds one-hot codes that drop a category$",
-        f"{NATIVE}:refuse_dropped",
-    ),
-    *(
-        one
-        for title, change in {
-            "rare codes that are not in use": rare_codes([0, 0, 0, 0], 1, _infrequent_enabled=lambda width: None),
-            "rare codes of fewer categories": rare_codes([0, 1, 2], 3),
-            "no rare category": rare_indices(),
-            "a rare category beyond them": rare_indices(4),
-            "a rare category before them": rare_indices(-1),
-            "rare categories of no column": rare(_infrequent_indices=lambda width: []),
-        }.items()
-        for one in fault(
-            21,
-            title,
-            with_estimator(LogisticRegression(), change),
-            "holds one-hot codes with other columns than categories",
-            f"{NATIVE}:refuse_one_hot",
-        )
-    ),
-    *fault(
-        21,
-        "codes that warn of what is new",
-        with_estimator(LogisticRegression(), rare(handle_unknown=lambda width: "warn")),
-        r"^warns while it answers \(handle_unknown\)$",
-        f"{ATTRIBUTES}:refuse_warnings",
-    ),
-    *fault(
         17,
         "a column of constants",
         with_estimator(LogisticRegression(), outer_constant),
@@ -513,28 +389,6 @@ GREEDY = [
         with_estimator(LogisticRegression(), attributes(tol=np.zeros((WIDE, 1)))),
         "^holds an array as tol, where none belongs$",
         f"{ATTRIBUTES}:refuse_misplaced_arrays",
-    ),
-    *fault(
-        21,
-        "one-hot codes of yes before no",
-        with_estimator(LogisticRegression(), one_hot(np.array([True, False]))),
-        "holds one-hot codes with other columns than categories",
-        f"{NATIVE}:refuse_one_hot",
-    ),
-    *fault(
-        10,
-        "categories of one hash",
-        with_estimator(LogisticRegression(), ordinal(of_one_hash(400))),
-        "holds ordinal codes of odd categories",
-        f"{NATIVE}:refuse_ordinal",
-    ),
-    *fault(
-        10,
-        "many categories of one hash",
-        with_estimator(LogisticRegression(), ordinal(of_one_hash(50_000))),
-        "holds more than 1000 numbers beyond 64 bits",
-        f"{UNPICKLING}:refuse_many_large_numbers {NATIVE}:refuse_ordinal",
-        timeout_s=5.0,
     ),
     *fault(
         21,
@@ -639,7 +493,7 @@ REGRESSIONS = [
         "a million labels for a row",
         with_estimator(OneVsRestClassifier(LogisticRegression()), of_several_labels),
         "against the rest, that may give a row more than one number",
-        f"{NATIVE}:refuse_one_against_rest",
+        f"{ANSWERS}:refuse_one_against_rest",
     ),
     *fault(
         17,
@@ -663,7 +517,7 @@ REGRESSIONS = [
             f"a kernel of {title}",
             with_estimator(GaussianProcessRegressor(ConstantKernel()), kernel_of(value)),
             "^holds a kernel of something else than numbers$",
-            f"{NATIVE}:refuse_kernel",
+            f"{ANSWERS}:refuse_kernel",
         )
     ),
 ]

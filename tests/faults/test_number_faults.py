@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from cases import both
-from forging import fault, with_estimator
+from forging import WIDE, attributes, fault, with_estimator
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import AdaBoostClassifier, StackingClassifier
 from sklearn.impute import SimpleImputer
@@ -13,9 +13,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import RadiusNeighborsClassifier
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
-ATTRIBUTES, NATIVE = "isoform.formats.attributes", "isoform.formats.native"
-WIDE = 18_000
-"""A column of so many numbers takes 144 kB, and its product with a row of as many 2.6 GB."""
+ANSWERS, ATTRIBUTES, NATIVE = (f"isoform.formats.{name}" for name in ("answers", "attributes", "native"))
 
 
 def before_model(make: Callable[[int], Any]) -> Callable[[Any], None]:
@@ -77,11 +75,6 @@ def column_of_votes(found: Any) -> None:
     vars(boosting).update(estimators_=[line], estimator_weights_=np.ones(1), classes_=np.arange(WIDE), n_classes_=WIDE)
 
 
-def attributes(**changes: Any) -> Callable[[Any], None]:
-    """Return what sets attributes of the model."""
-    return lambda found: vars(found[-1]).update(changes)
-
-
 LINE = LogisticRegression()
 RADIUS = RadiusNeighborsClassifier(radius=100.0, outlier_label=0)
 NUMBERS = [
@@ -114,30 +107,37 @@ NUMBERS = [
         17,
         "categories of one array",
         with_estimator(LINE, before_model(many_columns)),
-        "^makes [0-9]+ columns of a file of [0-9]+ bytes$",
-        f"{ATTRIBUTES}:refuse_counts",
+        "^makes more columns of codes than a file of [0-9]+ bytes has categories$",
+        f"{ATTRIBUTES}:refuse_many_columns",
         "pickle",
+    ),
+    *fault(
+        17,
+        "columns that are no numbers",
+        with_estimator(LINE, attributes(_n_features_outs=["many"])),
+        "^makes more columns of codes than a file of [0-9]+ bytes has categories$",
+        f"{ATTRIBUTES}:refuse_many_columns",
     ),
     *fault(
         17,
         "columns taken a thousand times",
         with_estimator(LINE, before_model(factors)),
         r"^multiplies columns by something else than a float \(transformer_weights\)$",
-        f"{NATIVE}:refuse_factors",
+        f"{ANSWERS}:refuse_factors",
     ),
     *fault(
         17,
         "a column of votes",
         with_estimator(StackingClassifier([("a", AdaBoostClassifier(n_estimators=2))], LINE, cv=2), column_of_votes),
         "^holds votes of what gives no label$",
-        f"{NATIVE}:refuse_other_votes",
+        f"{ANSWERS}:refuse_other_votes",
     ),
     *fault(
         21,
         "columns that nothing fills",
         with_estimator(LINE, before_model(empty_columns)),
         "^leaves out columns that were empty, and would warn of it$",
-        f"{NATIVE}:refuse_gaps",
+        f"{ANSWERS}:refuse_gaps",
     ),
     *fault(
         21,
