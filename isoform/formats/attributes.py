@@ -3,7 +3,7 @@
 A rule here is of an attribute's name, whatever class has it; what one class alone must be stands in native.py.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -160,21 +160,25 @@ def refuse_misplaced_arrays(state: dict[str, Any], kinds_of: Callable[[Any], fro
 
 def refuse_more_dimensions(state: dict[str, Any]) -> None:
     """Raise `Refused` for more dimensions than scikit-learn gives an attribute, and for what NumPy would make an array of."""
-    for name in DIMENSIONS.keys() & state.keys():
-        for one in parts_of(state[name]) if name in LISTS else [state[name]]:
-            is_value = one is None or isinstance(one, float | int | str | np.number | np.bool_)
-            is_array = isinstance(one, np.ndarray) and one.ndim <= DIMENSIONS[name]
-            if not (is_value or is_array or (name == "estimators_" and isinstance(one, BaseEstimator))):
-                what = f"of {one.ndim} dimensions" if isinstance(one, np.ndarray) else f"that is a {type(one).__name__}"
-                raise Refused(f"holds {name} {what}")
+    for name, one in _where_arrays_are(state):
+        is_value = one is None or isinstance(one, float | int | str | np.number | np.bool_)
+        is_array = isinstance(one, np.ndarray) and one.ndim <= DIMENSIONS[name]
+        if not (is_value or is_array or (name == "estimators_" and isinstance(one, BaseEstimator))):
+            what = f"of {one.ndim} dimensions" if isinstance(one, np.ndarray) else f"that is a {type(one).__name__}"
+            raise Refused(f"holds {name} {what}")
 
 
 def refuse_objects(state: dict[str, Any]) -> None:
     """Raise `Refused` for texts or objects in an array that an answer is computed with."""
-    for name in DIMENSIONS.keys() & state.keys() - OBJECTS:
+    for name, one in _where_arrays_are(state):
+        if isinstance(one, np.ndarray) and one.dtype.kind in "OU" and name not in OBJECTS:
+            raise Refused(f"holds {name} of dtype {one.dtype}, and no numbers")
+
+
+def _where_arrays_are(state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name in DIMENSIONS.keys() & state.keys():
         for one in parts_of(state[name]) if name in LISTS else [state[name]]:
-            if isinstance(one, np.ndarray) and one.dtype.kind in "OU":
-                raise Refused(f"holds {name} of dtype {one.dtype}, and no numbers")
+            yield name, one
 
 
 def refuse_odd_dtype(made: Any, state: dict[str, Any]) -> None:
