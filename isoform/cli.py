@@ -4,6 +4,7 @@ import argparse
 import csv
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from isoform import errors
@@ -57,30 +58,34 @@ def inspect(options: argparse.Namespace) -> int:
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Print a finding for each file of each version; 1 when any is bad."""
+    """Print a finding for each file of each version; 1 when any is bad, 2 when there was nothing to verify one against."""
+    from isoform.metadata import PUBLISHED
+    from isoform.verification import Finding, absent
     from isoform.verification import verify as check
 
-    folders = options.folders or sorted(path.parent for path in Path("models").glob("*/v*/metadata.json"))
-    if not folders:
-        raise BadInput("models", "holds no published version", "name a folder, or run 'dvc repro'")
-    bad = 0
-    for folder in folders:
+    models = Path("models")
+    given = {name: getattr(options, name) for name in ("trust_pickle", "present_only", "allow_version_skew")}
+    folders = options.folders or sorted(path.parent for path in models.glob(PUBLISHED))
+    found: list[tuple[Path, Iterable[Finding]]] = [(folder, check(folder, revision=options.rev, **given)) for folder in folders]
+    if not options.folders and (missing := list(absent(models, options.rev))):
+        found.append((models, missing))
+    if not found:
+        raise BadInput(models, "holds no published version", "name a folder, or run 'dvc repro'")
+    bad = status = 0
+    for folder, findings in found:
         print(errors.printable(str(folder)))
-        findings = check(
-            folder,
-            trust_pickle=options.trust_pickle,
-            present_only=options.present_only,
-            allow_version_skew=options.allow_version_skew,
-            revision=options.rev,
-        )
-        for finding in findings:
-            if finding.error:
-                print(f"error: {finding.error}", file=sys.stderr)
-                bad += 1
-            else:
-                print(f"{'note' if finding.note else 'ok':>4}  {finding.name:<12} {errors.printable(finding.text)}")
+        try:
+            for finding in findings:
+                if finding.error:
+                    print(f"error: {finding.error}", file=sys.stderr)
+                    bad += 1
+                else:
+                    print(f"{'note' if finding.note else 'ok':>4}  {finding.name:<12} {errors.printable(finding.text)}")
+        except BadInput as error:  # there is nothing to verify it against; the others are verified all the same
+            print(f"error: {error}", file=sys.stderr)
+            bad, status = bad + 1, error.exit_status
     print(f"{len(folders)} version{'s' * (len(folders) != 1)}, {bad or 'no'} bad file{'s' * (bad != 1)}")
-    return int(bad > 0)
+    return status or int(bad > 0)
 
 
 def stale(options: argparse.Namespace) -> int:

@@ -15,7 +15,8 @@ MAX_FILE_BYTES = 8 << 30
 """Larger files are refused before they are read."""
 # O_NOFOLLOW: a link is no file of the version. O_NONBLOCK: opening a FIFO that nobody writes to must not hang.
 OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-RESTORE = "run 'dvc checkout' or 'dvc pull'"
+RESTORE = "run 'dvc checkout --force', or 'dvc pull --force'"
+"""Without the option DVC keeps what it did not write."""
 
 
 def sha256(data: bytes) -> str:
@@ -23,17 +24,19 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_bytes(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+def read_bytes(
+    path: Path, *, max_bytes: int = MAX_FILE_BYTES, if_missing: str = "run 'dvc pull', or 'dvc repro' to build it"
+) -> bytes:
     """Return the content of a regular file that nobody vouches for: parameters, rows, metadata.json itself.
 
     Raises `BadInput` when `path` is missing, a symbolic link, a device, a pipe or a folder, holds more than `max_bytes`,
-    or is no path.
+    or is no path; `if_missing` is what to do when there is none.
     """
     refuse_bad_path(path)
     try:
         handle = os.open(path, OPEN_FLAGS)
     except FileNotFoundError:
-        raise BadInput(path, "no such file", "run 'dvc pull', or 'dvc repro' to build it") from None
+        raise BadInput(path, "no such file", if_missing) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadInput(path, f"cannot be opened ({reason})", "name a regular file that you may read") from None

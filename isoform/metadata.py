@@ -20,6 +20,8 @@ Label = bool | int | str
 Task = Literal["classification", "regression"]
 Cell = float | str | None
 
+PUBLISHED = "*/v*/metadata.json"
+"""Where those of models/ are: no metadata.json, no version."""
 MAX_METADATA_BYTES = 8 << 20
 """Parsed, JSON may take some 25 times its size: these two limits keep that within reason."""
 MAX_DOCUMENT_BYTES = 32 << 20
@@ -187,7 +189,9 @@ def refuse_linked_folder(folder: Path) -> None:
 def refuse_unpublished(folder: Path) -> None:
     """Raise `BadInput` for a folder without metadata.json: it was not published, or is being published."""
     if not (folder / "metadata.json").exists():
-        raise BadInput(folder, "has no metadata.json, so it is no published version", "run 'dvc repro' to publish it")
+        inside = sorted(folder.glob("v*/metadata.json")) or sorted(folder.glob(PUBLISHED))
+        action = f"name a version folder such as {inside[0].parent}" if inside else "run 'dvc repro' to publish it"
+        raise BadInput(folder, "has no metadata.json, so it is no published version", action)
 
 
 def parse_metadata(data: bytes, path: Path) -> Metadata:

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from isoform.errors import BadInput, first_line
-from isoform.metadata import MAX_METADATA_BYTES, REDO
+from isoform.metadata import MAX_METADATA_BYTES, PUBLISHED, REDO
 
 TIMEOUT_S = 30.0
 SAFE = {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
@@ -28,6 +28,21 @@ def metadata_at(folder: Path, revision: str) -> bytes | None:
 
     Raises `BadInput` when there is no git, no repository or no such revision.
     """
+    blob = f"{_commit(folder, revision)}:./metadata.json"
+    refuse_large_blob(folder, _git(folder, "cat-file", "-s", blob).stdout)
+    # Not `git show`, which may run filters that the repository's own configuration names.
+    found = _git(folder, "cat-file", "blob", blob)
+    return None if found.returncode else found.stdout
+
+
+def versions_at(models: Path, revision: str) -> list[Path]:
+    """Return the version folders under `models` whose metadata.json `revision` has; raises `BadInput` as `metadata_at` does."""
+    listed = _git(models, "ls-tree", "-r", "-z", "--name-only", _commit(models, revision)).stdout
+    paths = [models / os.fsdecode(name) for name in listed.split(b"\0") if name]
+    return [path.parent for path in paths if path.match(PUBLISHED) and len(path.parts) == len(models.parts) + 3]
+
+
+def _commit(folder: Path, revision: str) -> str:
     try:
         commit = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     except FileNotFoundError:
@@ -35,11 +50,7 @@ def metadata_at(folder: Path, revision: str) -> bytes | None:
     if commit.returncode:
         reason = first_line(Exception(commit.stderr.decode(errors="replace") or f"it has no revision '{revision}'"))
         raise BadInput(folder, f"Git says: {reason.removeprefix('fatal: ')}", "name one of its commits, tags or branches")
-    blob = f"{commit.stdout.decode().strip()}:./metadata.json"
-    refuse_large_blob(folder, _git(folder, "cat-file", "-s", blob).stdout)
-    # Not `git show`, which may run filters that the repository's own configuration names.
-    found = _git(folder, "cat-file", "blob", blob)
-    return None if found.returncode else found.stdout
+    return commit.stdout.decode().strip()
 
 
 def refuse_large_blob(folder: Path, size: bytes) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 from isoform.errors import BadInput
 from isoform.integrity import read_bytes
 
+INSTALL = "pip install -r requirements.lock"
+
 
 def reasons(root: Path) -> Iterator[str]:
     """Yield a line for everything in which dvc.lock differs from the pipeline in the repository at `root`.
@@ -85,7 +87,7 @@ def _stages(root: Path) -> list[Any]:
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
     except ImportError:
-        raise BadInput("dvc", "is not installed", "pip install -r requirements.lock") from None
+        raise BadInput("dvc", "is not installed", INSTALL) from None
     try:
         return list(Repo(str(root)).index.stages)
     except DvcException as error:
@@ -93,8 +95,10 @@ def _stages(root: Path) -> list[Any]:
 
 
 def _read_lock(path: Path) -> dict[str, Any]:
-    import yaml
-
+    try:
+        import yaml
+    except ImportError:
+        raise BadInput("pyyaml", "is not installed", INSTALL) from None
     action = "restore it with 'git checkout dvc.lock', or run 'dvc repro'"
     if not path.exists():
         raise BadInput(path, "no such file", action)

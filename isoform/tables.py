@@ -24,6 +24,7 @@ DATE = re.compile(r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}([T ].*)?|\d{1,2}:\d\d(:\d\d.*
 """A date, with or without a time, in any common order, or a time of day."""
 MAX_LINE = 8 << 20
 """Letters of one line."""
+ANOTHER = "name a file that is there, or run 'dvc pull' for one that DVC keeps"
 
 
 def read(path: Path, numeric: Sequence[str], categorical: Sequence[str], plain: Sequence[str] = ()) -> dict[str, Any]:
@@ -33,13 +34,13 @@ def read(path: Path, numeric: Sequence[str], categorical: Sequence[str], plain: 
     """
     readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
     refuse_other_kind(path, list(readers))
-    return readers[path.suffix](path, read_bytes(path), numeric, categorical, plain)
+    return readers[path.suffix](path, read_bytes(path, if_missing=ANOTHER), numeric, categorical, plain)
 
 
 def names(path: Path) -> list[str]:
     """Return the names of the columns of the CSV or Parquet file at `path`, in its order."""
     refuse_other_kind(path, [".csv", ".parquet"])
-    data = read_bytes(path)
+    data = read_bytes(path, if_missing=ANOTHER)
     if path.suffix == ".parquet":
         return parquet.names(path, data)
     try:

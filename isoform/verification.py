@@ -70,6 +70,29 @@ def verify(
             yield Finding(name, str(error), error)
 
 
+def absent(models: Path, revision: str | None = None) -> Iterator[Finding]:
+    """Yield a note for each version that Git's HEAD has under `models`, and that is not published there.
+
+    With `revision`, a failure for each that this has. Raises `BadInput` when there is no such revision.
+    """
+    from isoform import revisions
+
+    try:
+        if not models.is_dir() or (revision is None and not revisions.in_repository(models)):
+            return
+        folders = revisions.versions_at(models, revision or "HEAD")
+    except BadInput:
+        if revision is None:
+            return  # as below
+        raise
+    for path in (folder / "metadata.json" for folder in folders):
+        if revision is None and not path.exists():
+            yield Finding("metadata", f"{path} is in Git's HEAD and not here, so that version was not looked at", note=True)
+        elif not path.exists():
+            error = CheckFailed(path, f"is in revision '{revision}' and not here", f"run 'git checkout {revision} -- {path}'")
+            yield Finding("metadata", str(error), error)
+
+
 def _compare_with_head(folder: Path) -> Iterator[Finding]:
     """Yield a note when the folder's metadata.json is not the one that Git's HEAD has."""
     from isoform import revisions

@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,7 +35,7 @@ def refused(capsys: Capture, *arguments: str | Path) -> str:
     """Return the one line on stderr of a call whose input is wrong."""
     status, out, err = run(capsys, *arguments)
     assert status == 2
-    assert out in ("", f"{arguments[-1]}\n")  # verify says first which folder it is at
+    assert out in ("", f"{arguments[-1]}\n1 version, 1 bad file\n")  # verify says which folder it was at
     assert re.fullmatch(r"error: [^\n]+: [^\n]+; [^\n]+\n", err), err
     return err
 
@@ -133,10 +134,51 @@ def test_verify_counts_bad_files_and_goes_on_to_the_next_version(workspace: Work
     assert [name for name in ("onnx", "checkpoint") if f"  ok  {name} " in out.split(str(workspace.folder("forest")))[0]] == []
 
 
+def test_verify_goes_on_behind_a_version_with_nothing_to_verify_it_against(workspace: Workspace, capsys: Capture) -> None:
+    (workspace.folder("network") / "metadata.json").write_bytes(b"{")
+    status, out, err = run(capsys, "verify", workspace.folder("network"), workspace.folder("forest"))
+    assert status == 2
+    assert "golden rows replayed" in out.split(str(workspace.folder("forest")))[1]
+    assert out.splitlines()[-1] == "2 versions, 1 bad file"
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("removed", ["metadata.json", "."])
+def test_verify_misses_a_version_that_git_has(
+    removed: str, workspace: Workspace, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for arguments in (["init", "--quiet"], ["add", "models"], ["commit", "--quiet", "--message", "Publish"]):
+        who = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *who, *arguments], cwd=workspace.root, check=True, capture_output=True)
+    monkeypatch.chdir(workspace.root)
+    assert "metadata " not in run(capsys, "verify")[1]
+    path = workspace.folder("forest") / removed
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    status, out, err = run(capsys, "verify")
+    assert (status, err) == (0, "")
+    assert "models/forest/v1.0.0/metadata.json is in Git's HEAD and not here" in out
+    status, out, err = run(capsys, "verify", "--rev", "HEAD")
+    assert status == 1
+    assert err == (
+        "error: models/forest/v1.0.0/metadata.json: is in revision 'HEAD' and not here; "
+        "run 'git checkout HEAD -- models/forest/v1.0.0/metadata.json'\n"
+    )
+    assert out.splitlines()[-1] == "2 versions, 1 bad file"
+
+
 def test_verify_of_present_files_only(workspace: Workspace, capsys: Capture) -> None:
     workspace.file("network", "state_dict").unlink()
     assert run(capsys, "verify", workspace.folder("network"))[0] == 1
     assert run(capsys, "verify", "--present-only", workspace.folder("network"))[0] == 0
+
+
+@pytest.mark.parametrize(("module", "name"), [("yaml", "pyyaml"), ("dvc.repo", "dvc")])
+def test_stale_says_what_a_consumer_has_not_installed(
+    module: str, name: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.chdir(REPOSITORY)
+    assert f"{name}: is not installed; pip install -r requirements.lock" in refused(capsys, "stale")
 
 
 def test_verify_without_any_version_is_refused(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,6 +235,20 @@ def test_a_folder_that_is_no_version_is_one_line(command: str, tmp_path: Path, r
     (tmp_path / "empty").mkdir()
     assert "has no metadata.json" in refused(capsys, command, tmp_path / "empty", *more)
     assert "no such f" in refused(capsys, command, tmp_path / "absent", *more)
+
+
+@pytest.mark.parametrize("levels", [1, 2])
+def test_a_folder_of_versions_names_one_of_them(levels: int, published: Callable[[str], Workspace], capsys: Capture) -> None:
+    version = published("mixed").folder("forest")
+    told = refused(capsys, "inspect", version.parents[levels - 1])
+    assert re.search(rf"; name a version folder such as {version.parents[1]}/\w+/v1\.0\.0\n$", told)
+
+
+def test_rows_that_are_not_there_are_not_to_be_built(
+    published: Callable[[str], Workspace], tmp_path: Path, capsys: Capture
+) -> None:
+    told = refused(capsys, "predict", published("mixed").folder("forest"), tmp_path / "rows.csv")
+    assert "no such file; name a file that is there" in told
 
 
 @pytest.mark.parametrize("command", ["predict", "inspect", "verify"])

@@ -31,7 +31,9 @@ def test_a_flipped_byte_is_refused(tmp_path: Path, position: int) -> None:
     expected = sha256(bytes(data))
     data[position] ^= 1
     path.write_bytes(data)
-    with pytest.raises(CheckFailed, match=r"sha256 is .*…, metadata.json says .*…; run 'dvc checkout' or 'dvc pull'") as caught:
+    with pytest.raises(
+        CheckFailed, match=r"sha256 is .*…, metadata.json says .*…; run 'dvc checkout --force', or 'dvc pull --force'"
+    ) as caught:
         open_verified(path, expected)
     assert caught.value.where == str(path)
 

@@ -112,7 +112,8 @@ def outer_multinomial(found: Any) -> Any:
 
 def column_of_intercepts(found: Any) -> None:
     """Give a linear model many classes, each with an intercept in a row of its own."""
-    found[-1].coef_, found[-1].intercept_ = np.zeros((WIDE, found[-1].coef_.shape[1])), [np.zeros(1)] * WIDE
+    wide = WIDE // 10  # joblib writes an array anew wherever it stands, and reading a hundred thousand takes seconds
+    found[-1].coef_, found[-1].intercept_ = np.zeros((wide, found[-1].coef_.shape[1])), [np.zeros(1)] * wide
 
 
 def outer_constant(found: Any) -> None:
