@@ -4,6 +4,8 @@ Each check belongs to a class of isoform/formats/allowlist.py (checks.py says wh
 loud; what compiled code would read without looking stands in native.py.
 """
 
+import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,11 @@ import pandas as pd
 from sklearn.base import is_classifier
 
 from isoform.formats.arrays import require
-from isoform.formats.native import State, are_categories, is_array
+from isoform.formats.native import State, are_categories, is_array, is_count
+
+MAX_KERNELS = 32
+MAX_TIMES = 8
+"""A column may go to so many transformers."""
 
 # Classes: codes of their labels, votes for them, what tells one from the rest.
 
@@ -58,6 +64,18 @@ def refuse_other_votes(made: Any, state: State) -> None:
     require(good, "holds votes of what gives no label")
 
 
+def refuse_other_final(made: Any, state: State) -> None:
+    """Raise `Refused` unless the last of stacked classifiers is one."""
+    require(is_classifier(state.get("final_estimator_")), "holds a stack of classifiers that ends with none")
+
+
+def refuse_dummy(made: Any, state: State) -> None:
+    """Raise `Refused` unless a constant model has one answer to a row, and a prior of numbers for its classes."""
+    prior = state.get("class_prior_")
+    good = prior is None or (is_array(prior, "f", None) and is_array(state.get("classes_"), "biufOU", len(prior)))
+    require(good and state.get("n_outputs_") == 1, "holds a constant model of more than one answer")
+
+
 # Numbers that are to be numbers of C: of Python's own, or of a text, a product may be as long as it likes.
 
 
@@ -74,7 +92,66 @@ def refuse_kernel(made: Any, state: State) -> None:
     require(all(map(is_number, numbers)), "holds a kernel of something else than numbers")
 
 
-def refuse_factors(made: Any, state: State) -> None:
+def refuse_many_kernels(made: Any, state: State) -> None:
+    """Raise `Refused` for sums and products of very many kernels, each of which is asked for all points."""
+    kernels, count = [state.get("kernel_")], 0
+    while kernels and count <= MAX_KERNELS:
+        kernel, count = kernels.pop(), count + 1
+        kernels += [vars(kernel)[name] for name in ("k1", "k2") if name in getattr(kernel, "__dict__", ())]
+    require(count <= MAX_KERNELS, f"holds a kernel of more than {MAX_KERNELS}")
+
+
+# Columns, and what is made of them.
+
+
+def check_columns(made: Any, state: State) -> None:
+    """Raise `Refused` for columns that go to more transformers than they are, or for factors that are no floats."""
+    refuse_factors(state)
+    refuse_repeated_columns(state)
+
+
+def refuse_repeated_columns(state: State) -> None:
+    """Raise `Refused` for transformers of one name, or that take each column again and again.
+
+    A table's columns are taken by number, an array's as the file says: names, numbers, or a slice of either.
+    """
+    width, taken, numbers = (state.get(name) for name in ("n_features_in_", "transformers_", "_transformer_to_input_indices"))
+    good = is_count(width, 1) and isinstance(taken, list) and all(isinstance(one, tuple) and len(one) == 3 for one in taken)
+    good = good and isinstance(numbers, dict) and all(isinstance(one, list) for one in numbers.values())
+    require(good, "holds transformers of no known columns")
+    require(len({name for name, _, _ in taken if isinstance(name, str)}) == len(taken), "holds two transformers of one name")
+    counts = [_column_count(columns, width) for _, _, columns in taken]
+    most = MAX_TIMES * width
+    require(sum(counts) <= most and sum(map(len, numbers.values())) <= most, f"takes its columns more than {MAX_TIMES} times")
+    good = all(type(number) is int and 0 <= number < width for one in numbers.values() for number in one)
+    require(good, "takes columns that it does not have")
+
+
+def _column_count(columns: Any, width: int) -> float:
+    """Return how many columns of an array these select, infinitely many for lists within a list."""
+    if isinstance(columns, slice):
+        return len(range(*columns.indices(width))) if columns.step != 0 else 0
+    if isinstance(columns, np.ndarray):
+        return int(np.count_nonzero(columns)) if columns.dtype == bool else columns.size
+    if isinstance(columns, list):
+        if not all(isinstance(column, str | int | np.integer) for column in columns):
+            return math.inf
+        return sum(columns) if all(isinstance(column, bool) for column in columns) else len(columns)
+    return 1
+
+
+def refuse_layers(made: Any, state: State) -> None:
+    """Raise `Refused` unless each layer of a network takes what the one before it gives, and gives something."""
+    weights, biases, count = state.get("coefs_"), state.get("intercepts_"), state.get("n_layers_")
+    good = isinstance(weights, list) and isinstance(biases, list) and len(weights) == len(biases) > 0
+    good = good and count == len(weights) + 1 and all(isinstance(one, np.ndarray) for one in [*weights, *biases])
+    good = good and all(one.dtype.kind == "f" and one.ndim == 2 and one.size for one in weights)
+    good = good and all(one.shape[1] == next_one.shape[0] for one, next_one in itertools.pairwise(weights))
+    good = good and all(bias.shape == (one.shape[1],) for one, bias in zip(weights, biases, strict=True))
+    require(good, "holds layers that do not belong together")
+
+
+def refuse_factors(state: State) -> None:
     """Raise `Refused` for factors of columns that are no floats: a whole number of texts is a longer text."""
     factors = state.get("transformer_weights")
     good = factors is None or (type(factors) is dict and all(type(one) is float for one in factors.values()))

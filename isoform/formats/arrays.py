@@ -18,7 +18,7 @@ TEXTS = frozenset(f"U{letters}" for letters in range(1, 1025))
 """Of up to so many letters, because each takes as much as the longest."""
 PLAIN = frozenset(["b1", "u1", "i4", "u4", "i8", "u8", "f4", "f8", "O8"])
 MAX_DIMENSIONS = 8
-MAX_BESIDE_NOTHING = 2**16
+MAX_BESIDE_NOTHING = 2**12
 """How much an array without values may hold beside the 0 in its shape: what is multiplied by it is as wide, or has as many lists
 in lists, and no byte of the file pays for that."""
 

@@ -3,6 +3,7 @@
 A rule here is of an attribute's name, whatever class has it; what one class alone must be stands in native.py.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from isoform.errors import Refused
+from isoform.formats.ledger import Ledger
 
 RANDOM = {"random_state", "_random_state", "_rng", "_feature_subsample_rng"}
 PLACES: dict[str, set[str]] = {
@@ -54,6 +56,13 @@ COUNTS = (
     "_n_out_full",
 )  # fmt: skip
 """The attributes that say how wide a table is to be made; something of 8 bytes stands in the file for each of what they count."""
+
+FREE_COLUMNS = 2**14
+"""So many columns are no burden, however small the file."""
+FAST_DEGREE = 3
+"""Of the products that scikit-learn has compiled code for, when the columns are sparse."""
+MAX_LABEL = 2**16
+"""As for the keys of a dict: larger ones can be chosen to meet in its table."""
 
 DIMENSIONS: dict[str, int] = {
     **dict.fromkeys((
@@ -190,6 +199,47 @@ def refuse_odd_dtype(made: Any, state: dict[str, Any]) -> None:
         good = found is None or isinstance(found, type) or (isinstance(found, np.dtype) and found.kind in "biuf")
     if not good:
         raise Refused(f"makes codes of dtype {str(found)[:80]}")
+
+
+def refuse_wide(state: dict[str, Any], size_bytes: int) -> None:
+    """Raise `Refused` for an estimator of very many columns: a few steps that take each column twice make any number of them."""
+    width = state.get("n_features_in_", 1)
+    if not (isinstance(width, int | np.integer) and 0 <= width <= max(FREE_COLUMNS, size_bytes // 8)):
+        raise Refused(f"takes {str(width)[:20]} columns, and nothing of that number")
+
+
+def refuse_odd_classes(state: dict[str, Any]) -> None:
+    """Raise `Refused` for labels that do not rise, or that scikit-learn would take long to put into a dict."""
+    for name in ("classes", "classes_"):
+        values = state.get(name)
+        if not (isinstance(values, np.ndarray) and values.ndim == 1):
+            continue
+        if values.dtype.kind == "O":
+            found = values.tolist()
+            kinds = set(map(type, found))
+            good = kinds <= {str} or (kinds <= {bool, int} and all(-MAX_LABEL < one < MAX_LABEL for one in found))
+            good = good and all(a < b for a, b in itertools.pairwise(found))
+        else:
+            good = bool((values[1:] > values[:-1]).all())
+        if not good:
+            raise Refused(f"holds {name} that do not rise, or are no labels")
+
+
+def refuse_many_counts(state: dict[str, Any], ledger: Ledger) -> None:
+    """Raise `Refused` for more answers and columns, of all estimators together, than the file can stand for."""
+    counts = [state[name] for name in COUNTS if state.get(name) is not None]
+    ledger.counted += sum(map(int, counts))
+    if ledger.counted > max(FREE_COLUMNS, ledger.size // 4):
+        raise Refused(f"counts {ledger.counted} answers and columns in all, in a file of {ledger.size} bytes")
+
+
+def refuse_many_products(state: dict[str, Any], ledger: Ledger) -> None:
+    """Raise `Refused` for many products of more than three columns: of sparse ones each takes a millisecond."""
+    degree = state.get("_max_degree")
+    if isinstance(degree, int) and degree > FAST_DEGREE:
+        ledger.products += int(state.get("n_output_features_") or 0)
+    if ledger.products > FREE_COLUMNS:
+        raise Refused(f"makes {ledger.products} columns of products of more than {FAST_DEGREE}")
 
 
 def refuse_counts(state: dict[str, Any], size_bytes: int) -> None:

@@ -86,9 +86,13 @@ RAW_STATES: dict[str, Callable[[Any, Any], None]] = {
 ENSEMBLE = "sklearn.ensemble"
 HISTOGRAM = f"{ENSEMBLE}._hist_gradient_boosting"
 STATES: dict[str, Callable[[Any, dict[str, Any]], None]] = {
-    "sklearn.compose._column_transformer.ColumnTransformer": answers.refuse_factors,
+    "sklearn.compose._column_transformer.ColumnTransformer": answers.check_columns,
     "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": answers.refuse_quadratic,
     "sklearn.ensemble._voting.VotingClassifier": answers.refuse_hard_votes,
+    "sklearn.ensemble._stacking.StackingClassifier": answers.refuse_other_final,
+    **{f"sklearn.dummy.Dummy{task}": answers.refuse_dummy for task in ("Classifier", "Regressor")},
+    "sklearn.gaussian_process._gpr.GaussianProcessRegressor": answers.refuse_many_kernels,
+    **{f"sklearn.neural_network._multilayer_perceptron.MLP{task}": answers.refuse_layers for task in ("Classifier", "Regressor")},
     f"{ENSEMBLE}._weight_boosting.AdaBoostClassifier": answers.refuse_other_votes,
     "sklearn.impute._base.SimpleImputer": answers.refuse_gaps,
     **{f"sklearn.gaussian_process.kernels.{kind}": answers.refuse_kernel for kind in ("ConstantKernel", "RBF", "WhiteKernel")},
@@ -149,3 +153,7 @@ def refuse_state(key: str, made: Any, state: Any, ledger: Ledger) -> None:
         STATES[key](made, state)
     attributes.refuse_counts(state, ledger.size)
     attributes.refuse_many_columns(state, ledger.size)
+    attributes.refuse_many_counts(state, ledger)
+    attributes.refuse_many_products(state, ledger)
+    attributes.refuse_wide(state, ledger.size)
+    attributes.refuse_odd_classes(state)

@@ -13,11 +13,13 @@ import numpy as np
 from isoform.errors import Refused
 
 MAX_DEPTH = 100
-SPARE_BYTES = 16 << 20
-EXPANSION = 32
-"""A model may be `EXPANSION` times as large as its file, and `SPARE_BYTES` more: the trees of a boosted ensemble share
-one random state, and come to 12 times. That is the size of what it holds; Python's own objects, empty lists say, come on top: up
+SPARE_BYTES = 4 << 20
+EXPANSION = 16
+"""A model may be `EXPANSION` times as large as its file, and `SPARE_BYTES` more: the trees of a boosted ensemble share what they
+were made with, and come to 6 times. That is the size of what it holds; Python's own objects, empty lists say, come on top: up
 to 80 bytes for each byte of the file that makes one."""
+SPARE_COPIES, COPIES = 16 << 20, 32
+"""The same for what calls and states are given, all in all: what lies five deep is given five times."""
 
 ENTRY_BYTES = 64
 """What an attribute takes, about."""
@@ -44,11 +46,13 @@ class Ledger:
 
     def __init__(self, size_bytes: int) -> None:
         self.size, self.limit = size_bytes, SPARE_BYTES + EXPANSION * size_bytes
+        self.copies_limit = SPARE_COPIES + COPIES * size_bytes
         self.kept: list[Any] = []
         self.measures: dict[int, tuple[int, int]] = {}  # bytes, depth
         self.kinds: dict[int, frozenset[type]] = {}  # of what a list, tuple, dict or array holds
         self.shared: dict[int, Any] = {}  # those that were taken from the memo
         self.large_numbers = 0  # beyond 64 bits
+        self.counted = self.products = 0  # columns that no array stands for, and those of them that take long
         self.copied = 0  # bytes that calls and states were given so far, each of which may keep a copy
         self.unfilled: dict[int, str] = {}  # those that may still get a state, and the global that made them
         self.hollow: set[int] = set()  # those that compiled code reads, and that have no state yet
@@ -62,10 +66,13 @@ class Ledger:
         return (len(part) if isinstance(part, str | bytes | bytearray) else 0) + 8, 0
 
     def note_copy(self, given: Any, more_bytes: int = ENTRY_BYTES) -> None:
-        """Note what a call or a state is about to be given: a few bytes of the file can give the same again and again."""
+        """Note what a call or a state is about to be given: a few bytes of the file can give the same again and again.
+
+        All that it holds counts each time, for each check of it walks through that.
+        """
         parts = given.values() if isinstance(given, dict) else given if isinstance(given, tuple) else [given]
-        self.copied += more_bytes + sum(ENTRY_BYTES + _own_bytes(part) for part in parts)
-        refuse_copies(self.copied, self.limit)
+        self.copied += more_bytes + sum(ENTRY_BYTES + self.measure(part)[0] for part in parts)
+        refuse_copies(self.copied, self.copies_limit)
 
     def kinds_of(self, part: Any) -> frozenset[type]:
         """Return the classes of what is no plain value in a part, through lists, tuples and dicts; of an array its own, too."""
@@ -85,21 +92,14 @@ class Ledger:
             more, below = self.measure(part)
             size, depth = size + more, max(depth, below + 1)
             kinds |= self.kinds_of(part)
+        if isinstance(whole, np.random.RandomState | np.random.Generator):
+            size = ENTRY_BYTES  # no answer draws from it, and many estimators share one
         refuse_expansion(size, self.limit)
         refuse_depth(depth)
         if isinstance(whole, list | tuple | dict | np.ndarray):
             self.kinds[id(whole)] = kinds
         self.measures[id(whole)] = size, depth
         self.kept.append(whole)
-
-
-def _own_bytes(part: Any) -> int:
-    """Return about how many bytes a copy of an object takes that shares what the object holds."""
-    if isinstance(part, np.ndarray):
-        return part.nbytes
-    if isinstance(part, str | bytes | bytearray):
-        return len(part)
-    return 8 * len(part) if isinstance(part, list | tuple | dict) else 0
 
 
 def refuse_cut(size_bytes: int, left_bytes: int) -> None:

@@ -33,6 +33,9 @@ COMPRESSED = {
 }
 """How each begins; joblib.load would unpack them unasked, however large they become."""
 
+ASKED = ("BaseEstimator", "Kernel", "TreePredictor", "_CalibratedClassifier")
+"""The classes, or their bases, of what scikit-learn makes one of for each place."""
+
 log = logging.getLogger(__name__)
 
 
@@ -50,6 +53,7 @@ def read(data: bytes, config: Config, allow_version_skew: bool, unpickler: type[
     for version in sorted(reader.skews):
         log.warning("warning: it holds estimators of scikit-learn %s, and %s is installed", version, sklearn.__version__)
     refuse_other_model(found)
+    refuse_shared(found)
     refuse_other_columns(found, config)
     refuse_other_names(found)
     refuse_mute(found, config)
@@ -91,6 +95,31 @@ def refuse_other_model(found: object) -> None:
     """Raise `Refused` for something else than a Pipeline of named steps."""
     if type(found) is not Pipeline:
         raise Refused(f"holds a {type(found).__name__}, not a Pipeline")
+
+
+def refuse_shared(found: Pipeline) -> None:
+    """Raise `Refused` for an estimator or a kernel that is asked in two places: two bytes of the file name it once more."""
+    asked: set[int] = set()
+    for part in parts_asked(found):
+        if id(part) in asked:
+            raise Refused(f"asks one {type(part).__name__} in two places")
+        asked.add(id(part))
+
+
+def parts_asked(whole: Any) -> Iterator[Any]:
+    """Yield all that is asked when `whole` answers, as often as that is; its arguments are not, which `fit` copies."""
+    left = [whole]
+    while left:
+        part = left.pop()
+        if isinstance(part, list | tuple | dict):
+            left += parts_of(part)
+        elif isinstance(part, np.ndarray):
+            left += part.ravel().tolist() if part.dtype == object else []
+        elif any(kind.__name__ in ASKED for kind in type(part).__mro__):
+            yield part
+            given = arguments_of(type(part)) - {"steps"} | {"named_estimators_"}
+            given |= {"estimator"} if isinstance(part, BaseEstimator) else set()  # which is no argument of a forest's class
+            left += [value for name, value in vars(part).items() if name not in given]
 
 
 def refuse_other_columns(found: Any, config: Config) -> None:

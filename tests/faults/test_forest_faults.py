@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from builders import NUMERIC
 from cases import both
 from forging import WRITERS, Forged, fault, forged, good, with_estimator, with_forest, with_nodes, with_tree
 from harness import Site
@@ -16,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KDTree, KNeighborsClassifier
 from sklearn.neighbors._kd_tree import newObj
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import LabelEncoder, OrdinalEncoder, PolynomialFeatures
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
@@ -25,15 +27,19 @@ NATIVE, ATTRIBUTES, ARRAYS = (f"isoform.formats.{name}" for name in ("native", "
 LEDGER, POLICY = (f"isoform.formats.{name}" for name in ("ledger", "policy"))
 
 
+FAR = 10_000
+"""Columns; of more than these there would have to be something in the file."""
+
+
 def widen(found: Any) -> None:
-    """Let every tree but the first, the only one that boosting asks for its width, ask for a feature a billion beyond the row."""
+    """Let every tree but the first, the only one that boosting asks for its width, ask for a feature far beyond the row."""
 
     def ask(state: dict[str, Any]) -> None:
-        state["nodes"]["feature"][state["nodes"]["left_child"] >= 0] = 1 << 30
+        state["nodes"]["feature"][state["nodes"]["left_child"] >= 0] = FAR
 
     for tree in np.ravel(found.estimators_)[1:]:
         width, classes, outputs = tree.tree_.__reduce__()[1]
-        tree.tree_, tree.n_features_in_ = forged(tree.tree_, ask, width + (1 << 30), classes, outputs), width + (1 << 30)
+        tree.tree_, tree.n_features_in_ = forged(tree.tree_, ask, width + FAR, classes, outputs), width + FAR
 
 
 def boast(found: Any) -> None:
@@ -362,7 +368,14 @@ FORESTS = [
         21,
         "a Pipeline of classes in another order",
         with_pipeline(swap_classes),
-        r"^was fitted on the classes \[1, 0\], which are not those of config\.json$",
+        "^holds classes_ that do not rise, or are no labels$",
+        f"{ATTRIBUTES}:refuse_odd_classes",
+    ),
+    *fault(
+        21,
+        "a Pipeline of other classes",
+        with_pipeline(lambda found: setattr(found[-1], "classes_", np.array([0, 2]))),
+        r"^was fitted on the classes \[0, 2\], which are not those of config\.json$",
         f"{POLICY}:refuse_other_columns",
     ),
     *fault(
@@ -389,7 +402,7 @@ FORESTS = [
     *fault(
         21,
         "steps of nothing",
-        with_pipeline(lambda found: setattr(found[0], "transformers_", [("numeric", None)])),
+        with_pipeline(lambda found: setattr(found[0], "transformers_", [("numeric", Pipeline([("nothing",)]), NUMERIC)])),
         "^holds steps that cannot be followed ",
         f"{POLICY}:refuse_other_names",
     ),

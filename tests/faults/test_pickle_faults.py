@@ -52,8 +52,8 @@ def laughs(site: Site) -> bytes:
 
 
 def wide_keys(site: Site) -> bytes:
-    """Return many dicts that each have a tuple of a million as key: hashing it again and again takes hours."""
-    wide = b"(" + b"K\x01" * 1000 + b"t\x94" + b"(" + b"h\x00" * 1000 + b"t\x94"
+    """Return many dicts that each have a tuple of half a million as key: hashing it again and again takes hours."""
+    wide = b"(" + b"K\x01" * 1000 + b"t\x94" + b"(" + b"h\x00" * 500 + b"t\x94"
     return b"(" + wide + b"}h\x01Ns" * 10_000 + b"t"
 
 
