@@ -67,9 +67,10 @@ def verify(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in ("trust_pickle", "present_only", "allow_version_skew")}
     folders = options.folders or sorted(path.parent for path in models.glob(PUBLISHED))
     found: list[tuple[Path, Iterable[Finding]]] = [(folder, check(folder, revision=options.rev, **given)) for folder in folders]
-    if not options.folders and (missing := list(absent(models, options.rev))):
+    missing = [] if options.folders else list(absent(models, options.rev))
+    if missing:
         found.append((models, missing))
-    if not found:
+    if not folders and not any(finding.error for finding in missing):
         raise BadInput(models, "holds no published version", "name a folder, or run 'dvc repro'")
     bad = status = 0
     for folder, findings in found:

@@ -37,8 +37,12 @@ def metadata_at(folder: Path, revision: str) -> bytes | None:
 
 def versions_at(models: Path, revision: str) -> list[Path]:
     """Return the version folders under `models` whose metadata.json `revision` has; raises `BadInput` as `metadata_at` does."""
-    listed = _git(models, "ls-tree", "-r", "-z", "--name-only", _commit(models, revision)).stdout
-    paths = [models / os.fsdecode(name) for name in listed.split(b"\0") if name]
+    # Asked from above: the folder itself may be gone.
+    root, commit = models.parent, _commit(models.parent, revision)
+    listed = _git(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", f"{models.name}/")
+    if listed.returncode:
+        raise BadInput(models, f"cannot be listed in revision '{revision}'", "run 'git fsck'")
+    paths = [root / os.fsdecode(name) for name in listed.stdout.split(b"\0") if name]
     return [path.parent for path in paths if path.match(PUBLISHED) and len(path.parts) == len(models.parts) + 3]
 
 

@@ -1,5 +1,7 @@
 """Verify a published version: every hash, then the golden rows in every format that can be opened here."""
 
+import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import ne
@@ -78,7 +80,7 @@ def absent(models: Path, revision: str | None = None) -> Iterator[Finding]:
     from isoform import revisions
 
     try:
-        if not models.is_dir() or (revision is None and not revisions.in_repository(models)):
+        if revision is None and not revisions.in_repository(models.parent):
             return
         folders = revisions.versions_at(models, revision or "HEAD")
     except BadInput:
@@ -86,10 +88,12 @@ def absent(models: Path, revision: str | None = None) -> Iterator[Finding]:
             return  # as below
         raise
     for path in (folder / "metadata.json" for folder in folders):
-        if revision is None and not path.exists():
+        if os.path.exists(path):  # noqa: PTH110 - of a name that is too long, too, it only says no
+            continue
+        if revision is None:
             yield Finding("metadata", f"{path} is in Git's HEAD and not here, so that version was not looked at", note=True)
-        elif not path.exists():
-            error = CheckFailed(path, f"is in revision '{revision}' and not here", f"run 'git checkout {revision} -- {path}'")
+        else:
+            error = CheckFailed(path, f"is in revision '{revision}' and not here", _restore(revision, path))
             yield Finding("metadata", str(error), error)
 
 
@@ -127,9 +131,13 @@ def _compare_with(document: bytes, folder: Path, revision: str) -> Finding:
     try:
         if _document(folder) == document:
             return Finding("metadata", f"as in revision '{revision}'")
-        raise CheckFailed(path, f"differs from revision '{revision}'", f"run 'git checkout {revision} -- {path}'")
+        raise CheckFailed(path, f"differs from revision '{revision}'", _restore(revision, path))
     except IsoformError as error:
         return Finding("metadata", str(error), error)
+
+
+def _restore(revision: str, path: Path) -> str:
+    return f"run 'git checkout {shlex.quote(revision)} -- {shlex.quote(str(path))}'"
 
 
 def _document(folder: Path) -> bytes:

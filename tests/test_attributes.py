@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.cross_decomposition import PLSRegression
@@ -61,7 +62,7 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, P
 from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier
 
-from isoform.formats import attributes, joblib, joblib_unpickling, pickle, policy, unpickling
+from isoform.formats import attributes, joblib, joblib_unpickling, ledger, pickle, policy, unpickling
 from isoform.metadata import Config
 
 ROWS = 120
@@ -231,6 +232,48 @@ def test_a_model_with_options_is_read_back(name: str) -> None:
         np.testing.assert_array_equal(found.predict(FRAME), model.predict(FRAME))
         if config.task == "classification":
             np.testing.assert_array_equal(found.predict_proba(FRAME), model.predict_proba(FRAME))
+
+
+STUMPS = GradientBoostingClassifier(n_estimators=60, max_depth=1)
+BASE = DecisionTreeClassifier(max_depth=2)
+LARGE = {
+    "many small trees": GradientBoostingClassifier(n_estimators=1000, max_depth=1),
+    "many small histogram trees": HistGradientBoostingClassifier(max_iter=100, max_leaf_nodes=2),
+    "calibrated bags of boosted trees": CalibratedClassifierCV(BaggingClassifier(STUMPS, n_estimators=4), cv=3),
+    "votes of calibrated bags": VotingClassifier(
+        [("a", CalibratedClassifierCV(BaggingClassifier(HistGradientBoostingClassifier(max_iter=20), n_estimators=4), cv=2))],
+        voting="soft",
+    ),
+    "stacked bags of one kind": StackingClassifier(
+        [("a", BaggingClassifier(BASE, n_estimators=3)), ("b", BaggingClassifier(BASE, n_estimators=3))], LINE, cv="prefit"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_what_ensembles_share_is_within_the_limits_of_any_large_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "SPARE_BYTES", 0)
+    monkeypatch.setattr(ledger, "SPARE_COPIES", 1 << 20)  # of which a random state takes a sixteenth
+    cells = numbers().fit(FRAME)
+    model = clone(LARGE[name])
+    if getattr(model, "cv", None) == "prefit":
+        model.estimators = [(one, part.fit(cells.transform(FRAME), CLASSES)) for one, part in model.estimators]
+    found = Pipeline([("columns", cells), ("model", model.fit(cells.transform(FRAME), CLASSES))])
+    for writer, unpickler in ((pickle, unpickling.Unpickler), (joblib, joblib_unpickling.JoblibUnpickler)):
+        policy.read(writer.dump(found), CLASSIFICATION, allow_version_skew=False, unpickler=unpickler)
+
+
+def test_a_small_tree_behind_many_short_categories_is_read() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    texts = [a + b + c for a in letters for b in letters for c in letters]
+    table = pd.DataFrame(
+        {name: FRAME[name].iloc[np.arange(len(texts)) % len(FRAME)].to_numpy() for name in FRAME} | {"c0": texts}
+    )
+    codes = OneHotEncoder(handle_unknown="ignore")
+    columns = ColumnTransformer([("n", SimpleImputer(), NUMERIC), ("c", codes, ["c0"]), ("d", clone(codes), ["c1"])])
+    model = Pipeline([("columns", columns), ("m", BASE)])
+    model.fit(table, np.arange(len(texts)) % 2)
+    policy.read(pickle.dump(model), CLASSIFICATION, allow_version_skew=False, unpickler=unpickling.Unpickler)
 
 
 def arrays_in(part: Any, seen: dict[int, Any]) -> Iterator[tuple[str, int]]:

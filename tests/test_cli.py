@@ -164,6 +164,11 @@ def test_verify_misses_a_version_that_git_has(
         "run 'git checkout HEAD -- models/forest/v1.0.0/metadata.json'\n"
     )
     assert out.splitlines()[-1] == "2 versions, 1 bad file"
+    shutil.rmtree("models")
+    assert "holds no published version" in refused(capsys, "verify")
+    status, _, err = run(capsys, "verify", "--rev", "HEAD")
+    assert status == 1
+    assert err.count("is in revision 'HEAD' and not here") == 3
 
 
 def test_verify_of_present_files_only(workspace: Workspace, capsys: Capture) -> None:

@@ -5,7 +5,6 @@ loud; what compiled code would read without looking stands in native.py.
 """
 
 import itertools
-import math
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,7 @@ from sklearn.base import is_classifier
 from isoform.formats.arrays import require
 from isoform.formats.native import State, are_categories, is_array, is_count
 
-MAX_KERNELS = 32
-MAX_TIMES = 8
-"""A column may go to so many transformers."""
+MAX_KERNELS = 64
 
 # Classes: codes of their labels, votes for them, what tells one from the rest.
 
@@ -111,33 +108,21 @@ def check_columns(made: Any, state: State) -> None:
 
 
 def refuse_repeated_columns(state: State) -> None:
-    """Raise `Refused` for transformers of one name, or that take each column again and again.
+    """Raise `Refused` for transformers of one name, or columns that there are not.
 
-    A table's columns are taken by number, an array's as the file says: names, numbers, or a slice of either.
+    A table's columns are taken by number, an array's as the file says: by names, numbers, a mask or a slice. How many all of them
+    take together is counted for the whole file, by `attributes.refuse_many_counts`.
     """
     width, taken, numbers = (state.get(name) for name in ("n_features_in_", "transformers_", "_transformer_to_input_indices"))
     good = is_count(width, 1) and isinstance(taken, list) and all(isinstance(one, tuple) and len(one) == 3 for one in taken)
     good = good and isinstance(numbers, dict) and all(isinstance(one, list) for one in numbers.values())
     require(good, "holds transformers of no known columns")
     require(len({name for name, _, _ in taken if isinstance(name, str)}) == len(taken), "holds two transformers of one name")
-    counts = [_column_count(columns, width) for _, _, columns in taken]
-    most = MAX_TIMES * width
-    require(sum(counts) <= most and sum(map(len, numbers.values())) <= most, f"takes its columns more than {MAX_TIMES} times")
+    lists = [columns for _, _, columns in taken if isinstance(columns, list)]
+    good = all(isinstance(column, str | int | np.integer | np.bool_) for columns in lists for column in columns)
+    require(good, "takes columns by lists of lists")
     good = all(type(number) is int and 0 <= number < width for one in numbers.values() for number in one)
     require(good, "takes columns that it does not have")
-
-
-def _column_count(columns: Any, width: int) -> float:
-    """Return how many columns of an array these select, infinitely many for lists within a list."""
-    if isinstance(columns, slice):
-        return len(range(*columns.indices(width))) if columns.step != 0 else 0
-    if isinstance(columns, np.ndarray):
-        return int(np.count_nonzero(columns)) if columns.dtype == bool else columns.size
-    if isinstance(columns, list):
-        if not all(isinstance(column, str | int | np.integer) for column in columns):
-            return math.inf
-        return sum(columns) if all(isinstance(column, bool) for column in columns) else len(columns)
-    return 1
 
 
 def refuse_layers(made: Any, state: State) -> None:

@@ -204,7 +204,7 @@ def refuse_odd_dtype(made: Any, state: dict[str, Any]) -> None:
 def refuse_wide(state: dict[str, Any], size_bytes: int) -> None:
     """Raise `Refused` for an estimator of very many columns: a few steps that take each column twice make any number of them."""
     width = state.get("n_features_in_", 1)
-    if not (isinstance(width, int | np.integer) and 0 <= width <= max(FREE_COLUMNS, size_bytes // 8)):
+    if not (isinstance(width, int | np.integer) and 0 <= width <= max(FREE_COLUMNS, size_bytes // 4)):
         raise Refused(f"takes {str(width)[:20]} columns, and nothing of that number")
 
 
@@ -220,7 +220,7 @@ def refuse_odd_classes(state: dict[str, Any]) -> None:
             good = kinds <= {str} or (kinds <= {bool, int} and all(-MAX_LABEL < one < MAX_LABEL for one in found))
             good = good and all(a < b for a, b in itertools.pairwise(found))
         else:
-            good = bool((values[1:] > values[:-1]).all())
+            good = values.dtype.kind in "biufU" and bool((values[1:] > values[:-1]).all())
         if not good:
             raise Refused(f"holds {name} that do not rise, or are no labels")
 
@@ -228,9 +228,18 @@ def refuse_odd_classes(state: dict[str, Any]) -> None:
 def refuse_many_counts(state: dict[str, Any], ledger: Ledger) -> None:
     """Raise `Refused` for more answers and columns, of all estimators together, than the file can stand for."""
     counts = [state[name] for name in COUNTS if state.get(name) is not None]
+    counts += [_column_count(columns, state["n_features_in_"]) for _, _, columns in state.get("transformers_", [])]
+    counts += map(len, state.get("_transformer_to_input_indices", {}).values())
     ledger.counted += sum(map(int, counts))
-    if ledger.counted > max(FREE_COLUMNS, ledger.size // 4):
+    if ledger.counted > max(FREE_COLUMNS, ledger.size // 2):
         raise Refused(f"counts {ledger.counted} answers and columns in all, in a file of {ledger.size} bytes")
+
+
+def _column_count(columns: Any, width: int) -> int:
+    """Return how many columns of an array these select."""
+    if isinstance(columns, slice):
+        return len(range(*columns.indices(width))) if columns.step != 0 else 0
+    return columns.size if isinstance(columns, np.ndarray) else len(columns) if isinstance(columns, list) else 1
 
 
 def refuse_many_products(state: dict[str, Any], ledger: Ledger) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
+from isoform.errors import Refused
 from isoform.formats import answers, arrays, attributes, native
 from isoform.formats.arrays import require
 from isoform.formats.ledger import Ledger
@@ -132,6 +133,15 @@ def refuse_arguments(key: str, arguments: Any) -> None:
 
 def refuse_state(key: str, made: Any, state: Any, ledger: Ledger) -> None:
     """Raise `Refused` for a state that an object made by the global `key` is not to get."""
+    try:
+        _check_state(key, made, state, ledger)
+    except Refused:
+        raise
+    except Exception as error:  # what is there may be anything, and scikit-learn's own code is asked about it
+        raise Refused(f"sets a state of a {key} that cannot be followed ({type(error).__name__})") from error
+
+
+def _check_state(key: str, made: Any, state: Any, ledger: Ledger) -> None:
     if key in RAW_STATES:
         RAW_STATES[key](made, state)
         return

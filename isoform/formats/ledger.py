@@ -14,12 +14,16 @@ from isoform.errors import Refused
 
 MAX_DEPTH = 100
 SPARE_BYTES = 4 << 20
-EXPANSION = 16
-"""A model may be `EXPANSION` times as large as its file, and `SPARE_BYTES` more: the trees of a boosted ensemble share what they
-were made with, and come to 6 times. That is the size of what it holds; Python's own objects, empty lists say, come on top: up
-to 80 bytes for each byte of the file that makes one."""
-SPARE_COPIES, COPIES = 16 << 20, 32
-"""The same for what calls and states are given, all in all: what lies five deep is given five times."""
+EXPANSION = 32
+"""A model may be `EXPANSION` times as large as its file, and `SPARE_BYTES` more: the trees of boosted ensembles share what they
+were made with, and come to 6 times, in ensembles of ensembles to 18. That is the size of what it holds; Python's own objects,
+empty lists say, come on top: up to 80 bytes for each byte of the file that makes one."""
+SPARE_COPIES = 16 << 20
+"""The same for what calls and states are given, all in all."""
+MAX_TAGS = 10_000
+"""So often may an estimator's tags be asked of it and of those inside it, which takes seconds."""
+TAGS_ASKED = 3
+"""How often the tags of what an estimator is given are asked, when its own are: by a Pipeline; by ensembles twice."""
 
 ENTRY_BYTES = 64
 """What an attribute takes, about."""
@@ -46,9 +50,11 @@ class Ledger:
 
     def __init__(self, size_bytes: int) -> None:
         self.size, self.limit = size_bytes, SPARE_BYTES + EXPANSION * size_bytes
-        self.copies_limit = SPARE_COPIES + COPIES * size_bytes
+        self.copies_limit = SPARE_COPIES + EXPANSION * size_bytes
         self.kept: list[Any] = []
         self.measures: dict[int, tuple[int, int]] = {}  # bytes, depth
+        self.spans: dict[int, int] = {}  # bytes of what a container holds, other objects' own attributes not counted
+        self.tags: dict[int, int] = {}  # how often tags are asked in it
         self.kinds: dict[int, frozenset[type]] = {}  # of what a list, tuple, dict or array holds
         self.shared: dict[int, Any] = {}  # those that were taken from the memo
         self.large_numbers = 0  # beyond 64 bits
@@ -65,13 +71,24 @@ class Ledger:
             return part.nbytes + 8, 0
         return (len(part) if isinstance(part, str | bytes | bytearray) else 0) + 8, 0
 
+    def span(self, part: Any) -> int:
+        """Return how many bytes there are to walk through in a part: in an object, none."""
+        if id(part) in self.spans:
+            return self.spans[id(part)]
+        return self.measure(part)[0] if isinstance(part, np.ndarray | str | bytes | bytearray) else 8
+
+    def note_tags(self, made: Any, given: Iterable[Any]) -> None:
+        """Note an estimator and what it was given: asked for its tags, it asks some of that more than once."""
+        self.tags[id(made)] = 1 + TAGS_ASKED * sum(self.tags.get(id(part), 0) for part in given)
+        refuse_many_tags(self.tags[id(made)])
+
     def note_copy(self, given: Any, more_bytes: int = ENTRY_BYTES) -> None:
         """Note what a call or a state is about to be given: a few bytes of the file can give the same again and again.
 
-        All that it holds counts each time, for each check of it walks through that.
+        All that lists hold counts each time, for each check walks through them.
         """
         parts = given.values() if isinstance(given, dict) else given if isinstance(given, tuple) else [given]
-        self.copied += more_bytes + sum(ENTRY_BYTES + self.measure(part)[0] for part in parts)
+        self.copied += more_bytes + sum(ENTRY_BYTES + self.span(part) for part in parts)
         refuse_copies(self.copied, self.copies_limit)
 
     def kinds_of(self, part: Any) -> frozenset[type]:
@@ -86,18 +103,20 @@ class Ledger:
     def note(self, whole: Any, parts: Iterable[Any]) -> None:
         """Note an object that has just been made, or filled, from `parts`."""
         size, depth = self.measure(whole)
-        kinds = self.kinds_of(whole)
+        kinds, span, tags = self.kinds_of(whole), self.span(whole), self.tags.get(id(whole), 0)
         for part in parts:
             refuse_hollow(part, self.hollow)
             more, below = self.measure(part)
             size, depth = size + more, max(depth, below + 1)
             kinds |= self.kinds_of(part)
+            span += self.span(part)
+            tags += self.tags.get(id(part), 0)
         if isinstance(whole, np.random.RandomState | np.random.Generator):
             size = ENTRY_BYTES  # no answer draws from it, and many estimators share one
         refuse_expansion(size, self.limit)
         refuse_depth(depth)
         if isinstance(whole, list | tuple | dict | np.ndarray):
-            self.kinds[id(whole)] = kinds
+            self.kinds[id(whole)], self.spans[id(whole)], self.tags[id(whole)] = kinds, span, tags
         self.measures[id(whole)] = size, depth
         self.kept.append(whole)
 
@@ -118,6 +137,12 @@ def refuse_copies(size_bytes: int, limit_bytes: int) -> None:
     """Raise `Refused` for calls and states that are given far more, in all, than the file holds."""
     if size_bytes > limit_bytes:
         raise Refused(f"makes objects of more than {limit_bytes} bytes, the same again and again")
+
+
+def refuse_many_tags(count: int) -> None:
+    """Raise `Refused` for estimators in estimators of which each asks the next more than once: it doubles at every level."""
+    if count > MAX_TAGS:
+        raise Refused(f"nests estimators whose tags are asked {count} times")
 
 
 def refuse_depth(depth: int) -> None:

@@ -118,7 +118,10 @@ def parts_asked(whole: Any) -> Iterator[Any]:
         elif any(kind.__name__ in ASKED for kind in type(part).__mro__):
             yield part
             given = arguments_of(type(part)) - {"steps"} | {"named_estimators_"}
-            given |= {"estimator"} if isinstance(part, BaseEstimator) else set()  # which is no argument of a forest's class
+            if isinstance(part, BaseEstimator):
+                given |= {"estimator"}  # which is no argument of a forest's class
+            if "estimators_" in vars(part):
+                given |= {"estimator_"}  # of which they are copies
             left += [value for name, value in vars(part).items() if name not in given]
 
 

@@ -108,6 +108,7 @@ class Unpickler(pickle._Unpickler):
         checks.refuse_state(key, made, state, self.ledger)
         if type(made).__module__.startswith("sklearn.") and isinstance(made, BaseEstimator):
             self._settle_version(state)
+            self.ledger.note_tags(made, [part for name, part in state.items() if not name.endswith("_")])
         self.ledger.note(made, [state])
         self.ledger.hollow.discard(id(made))
         self.stack.append(state)

@@ -8,19 +8,27 @@ import sklearn
 from cases import both
 from forging import START, attributes, fault, named, text, with_estimator
 from harness import Site
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.ensemble import BaggingClassifier, HistGradientBoostingClassifier, StackingClassifier, VotingClassifier
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, Sum
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 ANSWERS, ATTRIBUTES, LEDGER, POLICY = (f"isoform.formats.{name}" for name in ("answers", "attributes", "ledger", "policy"))
 LINE = LogisticRegression()
 LARGE = {"n_iter_": np.zeros(50_000)}
 """Bytes, so that a file may count to some thousands."""
+COUNTS = dict.fromkeys(("n_targets", "n_outputs_", "n_layers_", "n_output_features_", "_n_out_full"), 50_000)
+
+
+def one_list(width: int) -> dict[str, list[int]]:
+    """Return many columns for each of five transformers, all in one list."""
+    return dict.fromkeys("abcde", [0] * 20_000)
 
 
 def ask_twice(found: Any) -> None:
@@ -45,11 +53,42 @@ def take_columns(*columns: Any, names: str = "abcdefghi", **changes: Any) -> Cal
     return alter
 
 
+def nest(found: Any) -> None:
+    """Put the model into a Pipeline of one step, and that into another: each asks for the tags of the next three times."""
+    for _ in range(9):
+        found.steps[-1] = ("model", Pipeline([found.steps[-1]]))
+
+
+def nest_argument(found: Any) -> None:
+    """Give an ensemble, beside those that it asks, one of ensembles of ensembles, to be asked for its tags alone."""
+    inner: Any = LINE
+    for _ in range(9):
+        inner = BaggingClassifier(inner)
+    found[-1].estimators = [("a", inner), *found[-1].estimators[1:]]
+
+
+def calibrate_twice(found: Any) -> None:
+    """Let the mean of two calibrations be that of one."""
+    found[-1].calibrated_classifiers_ = [found[-1].calibrated_classifiers_[0]] * 2
+
+
+def predict_twice(found: Any) -> None:
+    """Let all rounds of boosting be the first."""
+    found[-1]._predictors = [found[-1]._predictors[0]] * 2
+
+
+def sum_of_one(found: Any) -> None:
+    """Let a model ask the sum of a kernel and itself."""
+    process = GaussianProcessRegressor(RBF()).fit(np.zeros((2, found[-1].n_features_in_)), [0.0, 1.0])
+    process.kernel_ = Sum(process.kernel_, process.kernel_)
+    found.steps[-1] = ("model", process)
+
+
 def sum_of_sums(found: Any) -> None:
-    """Let a model ask one kernel 64 times, by six sums of a sum and itself."""
+    """Let a model ask one kernel 128 times, by seven sums of a sum and itself."""
     width = found[-1].n_features_in_
     process = GaussianProcessRegressor(RBF()).fit(np.zeros((2, width)), [0.0, 1.0])
-    for _ in range(6):
+    for _ in range(7):
         process.kernel_ = Sum(process.kernel_, process.kernel_)
     found.steps[-1] = ("model", process)
 
@@ -81,6 +120,11 @@ def codes_of_one_list(site: Site) -> bytes:
     return START + b"(" + made + b"h\x06)\x81}(h\x03h\x02h\x04h\x05ub" * 300 + b"t."
 
 
+VOTING = VotingClassifier([("a", LINE), ("b", LINE)], voting="soft")
+CALIBRATED = CalibratedClassifierCV(LINE, cv=2)
+HISTOGRAM = HistGradientBoostingClassifier(max_iter=2)
+SHARED, TAGS = f"{POLICY}:refuse_shared", f"{LEDGER}:refuse_many_tags"
+NESTS = "^nests estimators whose tags are asked "
 NETWORK = MLPClassifier((2,), max_iter=2)
 STACK = StackingClassifier([("a", LINE)], LINE, cv=2)
 KNOWN = "^holds transformers of no known columns$"
@@ -92,9 +136,9 @@ WIDE = [
     *fault(
         17,
         "one estimator in two places",
-        with_estimator(VotingClassifier([("a", LINE), ("b", LINE)], voting="soft"), ask_twice),
+        with_estimator(VOTING, ask_twice),
         "^asks one LogisticRegression in two places$",
-        f"{POLICY}:refuse_shared",
+        SHARED,
     ),
     *fault(
         17,
@@ -106,8 +150,7 @@ WIDE = [
     *(
         one
         for title, alter, reason in (
-            ("columns taken nine times", take_columns(*[slice(0, None)] * 9), "^takes its columns more than 8 times$"),
-            ("columns taken by lists of lists", take_columns([[0] * 9] * 9), "^takes its columns more than 8 times$"),
+            ("columns taken by lists of lists", take_columns([[0] * 9] * 9), "^takes columns by lists of lists$"),
             ("two transformers of one name", take_columns([0], [1], names="aa"), "^holds two transformers of one name$"),
             ("no number of columns", take_columns(n_features_in_=lambda width: None), KNOWN),
             ("numbers of no columns", take_columns(_transformer_to_input_indices=lambda width: {"a": slice(0, width)}), KNOWN),
@@ -120,7 +163,7 @@ WIDE = [
         17,
         "a sum of sums",
         with_estimator(LINE, sum_of_sums),
-        "^holds a kernel of more than 32$",
+        "^holds a kernel of more than 64$",
         f"{ANSWERS}:refuse_many_kernels",
     ),
     *fault(17, "layers of nothing", with_estimator(NETWORK, layers_of_nothing), LAYERS, f"{ANSWERS}:refuse_layers"),
@@ -134,11 +177,30 @@ WIDE = [
     *fault(10, "labels that meet", with_estimator(STACK, labels(0, 1 << 17, 1 << 18)), RISE, CLASSES),
     *fault(10, "labels that are fractions", with_estimator(STACK, labels(0.0, 1.0)), RISE, CLASSES),
     *fault(21, "labels that fall", with_estimator(STACK, labels(1, 0, dtype=int)), RISE, CLASSES),
+    *(
+        one
+        for title, alter in (
+            ("columns taken by many slices", take_columns(*[slice(0, None)] * 9, n_features_in_=lambda width: 9000)),
+            ("columns taken by many numbers", take_columns(_transformer_to_input_indices=one_list)),
+        )
+        for one in fault(
+            17,
+            title,
+            with_estimator(LINE, alter),
+            r"^counts \d+ answers and columns in all, in a file of \d+ bytes$",
+            f"{ATTRIBUTES}:refuse_many_counts",
+        )
+    ),
+    *fault(17, "Pipelines in a Pipeline", with_estimator(LINE, nest), NESTS, TAGS),
+    *fault(17, "ensembles in what is not asked", with_estimator(VOTING, nest_argument), NESTS, TAGS),
+    *fault(17, "one calibration for many", with_estimator(CALIBRATED, calibrate_twice), "^asks one _Cal.* two places$", SHARED),
+    *fault(17, "one tree for many", with_estimator(HISTOGRAM, predict_twice), "^asks one TreePredictor in two places$", SHARED),
+    *fault(17, "one kernel twice", with_estimator(LINE, sum_of_one), "^asks one RBF in two places$", SHARED),
     *fault(
         17,
         "counts that are many together",
-        with_estimator(LINE, attributes(**LARGE, n_targets=40_000, n_outputs_=40_000, _n_out_full=40_000)),
-        r"^counts 120000 answers and columns in all, in a file of \d+ bytes$",
+        with_estimator(LINE, attributes(**LARGE, **COUNTS)),
+        r"^counts 2500[0-9]+ answers and columns in all, in a file of \d+ bytes$",
         f"{ATTRIBUTES}:refuse_many_counts",
     ),
     *fault(
@@ -173,6 +235,13 @@ WIDE = [
         "a stack of classifiers that ends with none",
         with_estimator(STACK, lambda found: setattr(found[-1], "final_estimator_", LinearRegression().fit([[0.0]], [0.0]))),
         "^holds a stack of classifiers that ends with none$",
+        f"{ANSWERS}:refuse_other_final",
+    ),
+    *fault(
+        21,
+        "a stack of classifiers that ends with a number",
+        with_estimator(STACK, lambda found: setattr(found[-1], "final_estimator_", 5)),
+        r"^sets a state of a sklearn\.ensemble\._stacking\.StackingClassifier that cannot be followed \(AttributeError\)$",
         f"{ANSWERS}:refuse_other_final",
     ),
     *fault(
