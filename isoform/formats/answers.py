@@ -111,7 +111,7 @@ def refuse_repeated_columns(state: State) -> None:
     """Raise `Refused` for transformers of one name, or columns that there are not.
 
     A table's columns are taken by number, an array's as the file says: by names, numbers, a mask or a slice. How many all of them
-    take together is counted for the whole file, by `attributes.refuse_many_counts`.
+    take together is counted for the whole file, by `counts.refuse_many_counts`.
     """
     width, taken, numbers = (state.get(name) for name in ("n_features_in_", "transformers_", "_transformer_to_input_indices"))
     good = is_count(width, 1) and isinstance(taken, list) and all(isinstance(one, tuple) and len(one) == 3 for one in taken)

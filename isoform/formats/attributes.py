@@ -1,4 +1,4 @@
-"""What the attributes of an object may be: which holds objects, arrays or counts, and what none may ask for.
+"""What the attributes of an object may be: which holds objects or arrays, and what none may ask for.
 
 A rule here is of an attribute's name, whatever class has it; what one class alone must be stands in native.py.
 """
@@ -11,7 +11,6 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from isoform.errors import Refused
-from isoform.formats.ledger import Ledger
 
 RANDOM = {"random_state", "_random_state", "_rng", "_feature_subsample_rng"}
 PLACES: dict[str, set[str]] = {
@@ -51,18 +50,9 @@ Such an object is asked and called by scikit-learn, which takes it to be of that
 reads beyond the row. The names are those of reviewed classes, or of their bases: nothing else is ever made.
 """
 
-COUNTS = (
-    "n_classes", "n_classes_", "n_outputs_", "n_targets", "n_trees_per_iteration_", "n_layers_", "n_output_features_",
-    "_n_out_full",
-)  # fmt: skip
-"""The attributes that say how wide a table is to be made; something of 8 bytes stands in the file for each of what they count."""
-
-FREE_COLUMNS = 2**14
-"""So many columns are no burden, however small the file."""
-FAST_DEGREE = 3
-"""Of the products that scikit-learn has compiled code for, when the columns are sparse."""
-MAX_LABEL = 2**16
-"""As for the keys of a dict: larger ones can be chosen to meet in its table."""
+MAX_KEY = 2**16
+"""Of a dict, in the file (`class_weight` has labels as keys) or made by scikit-learn of the labels. Larger ones can be chosen to
+meet in its table, at the cost of all before."""
 
 DIMENSIONS: dict[str, int] = {
     **dict.fromkeys((
@@ -201,13 +191,6 @@ def refuse_odd_dtype(made: Any, state: dict[str, Any]) -> None:
         raise Refused(f"makes codes of dtype {str(found)[:80]}")
 
 
-def refuse_wide(state: dict[str, Any], size_bytes: int) -> None:
-    """Raise `Refused` for an estimator of very many columns: a few steps that take each column twice make any number of them."""
-    width = state.get("n_features_in_", 1)
-    if not (isinstance(width, int | np.integer) and 0 <= width <= max(FREE_COLUMNS, size_bytes // 4)):
-        raise Refused(f"takes {str(width)[:20]} columns, and nothing of that number")
-
-
 def refuse_odd_classes(state: dict[str, Any]) -> None:
     """Raise `Refused` for labels that do not rise, or that scikit-learn would take long to put into a dict."""
     for name in ("classes", "classes_"):
@@ -217,58 +200,12 @@ def refuse_odd_classes(state: dict[str, Any]) -> None:
         if values.dtype.kind == "O":
             found = values.tolist()
             kinds = set(map(type, found))
-            good = kinds <= {str} or (kinds <= {bool, int} and all(-MAX_LABEL < one < MAX_LABEL for one in found))
+            good = kinds <= {str} or (kinds <= {bool, int} and all(-MAX_KEY < one < MAX_KEY for one in found))
             good = good and all(a < b for a, b in itertools.pairwise(found))
         else:
             good = values.dtype.kind in "biufU" and bool((values[1:] > values[:-1]).all())
         if not good:
             raise Refused(f"holds {name} that do not rise, or are no labels")
-
-
-def refuse_many_counts(state: dict[str, Any], ledger: Ledger) -> None:
-    """Raise `Refused` for more answers and columns, of all estimators together, than the file can stand for."""
-    counts = [state[name] for name in COUNTS if state.get(name) is not None]
-    counts += [_column_count(columns, state["n_features_in_"]) for _, _, columns in state.get("transformers_", [])]
-    counts += map(len, state.get("_transformer_to_input_indices", {}).values())
-    ledger.counted += sum(map(int, counts))
-    if ledger.counted > max(FREE_COLUMNS, ledger.size // 2):
-        raise Refused(f"counts {ledger.counted} answers and columns in all, in a file of {ledger.size} bytes")
-
-
-def _column_count(columns: Any, width: int) -> int:
-    """Return how many columns of an array these select."""
-    if isinstance(columns, slice):
-        return len(range(*columns.indices(width))) if columns.step != 0 else 0
-    return columns.size if isinstance(columns, np.ndarray) else len(columns) if isinstance(columns, list) else 1
-
-
-def refuse_many_products(state: dict[str, Any], ledger: Ledger) -> None:
-    """Raise `Refused` for many products of more than three columns: of sparse ones each takes a millisecond."""
-    degree = state.get("_max_degree")
-    if isinstance(degree, int) and degree > FAST_DEGREE:
-        ledger.products += int(state.get("n_output_features_") or 0)
-    if ledger.products > FREE_COLUMNS:
-        raise Refused(f"makes {ledger.products} columns of products of more than {FAST_DEGREE}")
-
-
-def refuse_counts(state: dict[str, Any], size_bytes: int) -> None:
-    """Raise `Refused` for a number of answers or columns that the file is too small for: tables are made as wide as it says."""
-    for name in COUNTS:
-        count = state.get(name)
-        if count is None:
-            continue
-        good = isinstance(count, int | np.integer) and 0 <= count <= size_bytes // 8
-        if name == "n_classes_" and "classes_" in state:
-            good = getattr(state["classes_"], "shape", None) == (count,)
-        if not good:
-            raise Refused(f"holds {str(count)[:20]} as {name}, and nothing of that number")
-
-
-def refuse_many_columns(state: dict[str, Any], size_bytes: int) -> None:
-    """Raise `Refused` for more columns of codes than the file can name categories: a text of one letter takes four bytes."""
-    counts = state.get("_n_features_outs", [])
-    if not (isinstance(counts, list) and all(isinstance(count, int) for count in counts) and sum(counts) <= size_bytes // 4):
-        raise Refused(f"makes more columns of codes than a file of {size_bytes} bytes has categories")
 
 
 def refuse_method_names(state: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 from isoform.errors import Refused
-from isoform.formats import answers, arrays, attributes, native
+from isoform.formats import answers, arrays, attributes, counts, native
 from isoform.formats.arrays import require
 from isoform.formats.ledger import Ledger
 
@@ -161,9 +161,9 @@ def _check_state(key: str, made: Any, state: Any, ledger: Ledger) -> None:
     fitted = any(name[0] == "_" or name[-1] == "_" for name in state.keys() - UNFITTED)
     if key in STATES and (fitted or not isinstance(made, BaseEstimator)):
         STATES[key](made, state)
-    attributes.refuse_counts(state, ledger.size)
-    attributes.refuse_many_columns(state, ledger.size)
-    attributes.refuse_many_counts(state, ledger)
-    attributes.refuse_many_products(state, ledger)
-    attributes.refuse_wide(state, ledger.size)
+    counts.refuse_counts(state, ledger.size)
+    counts.refuse_many_columns(state, ledger.size)
+    counts.refuse_many_counts(state, ledger)
+    counts.refuse_many_products(state, ledger)
+    counts.refuse_wide(state, ledger.size)
     attributes.refuse_odd_classes(state)

@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator
 from isoform.errors import Refused
 from isoform.formats import checks
 from isoform.formats.allowlist import CALLS, CLASSES, VALUES, Table
+from isoform.formats.attributes import MAX_KEY
 from isoform.formats.ledger import Ledger, Reader, refuse_late
 from isoform.formats.pickle import PROTOCOL
 
@@ -32,8 +33,6 @@ OPCODES = frozenset(
 )
 """What protocol 5 writes for a Pipeline; pickle knows twice as many."""
 
-MAX_KEY = 2**16
-"""Of a dict: `class_weight` has labels as keys. Larger ones can be chosen to meet in its table, at the cost of all before."""
 MAX_LARGE_NUMBERS = 1000
 CALL_BYTES, RANDOM_BYTES = 256, 1 << 16
 """What a call counts for beside its arguments, and what one that seeds a random state does: it takes time."""

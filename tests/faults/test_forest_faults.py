@@ -241,7 +241,7 @@ FORESTS = [
         "answers that the file is too small for",
         with_estimator(DummyClassifier(strategy="uniform"), inflate),
         "holds 200000000 as n_classes_, and nothing of that number",
-        f"{ATTRIBUTES}:refuse_counts",
+        "isoform.formats.counts:refuse_counts",
         "pickle",
     ),
     *fault(

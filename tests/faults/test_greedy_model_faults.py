@@ -508,7 +508,7 @@ REGRESSIONS = [
         "400 million targets",
         with_estimator(LinearRegression(), model(lambda found: GaussianProcessRegressor(n_targets=400_000_000))),
         "holds 400000000 as n_targets, and nothing of that number",
-        f"{ATTRIBUTES}:refuse_counts",
+        "isoform.formats.counts:refuse_counts",
     ),
     *(
         one

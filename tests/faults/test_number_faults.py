@@ -108,7 +108,7 @@ NUMBERS = [
         "categories of one array",
         with_estimator(LINE, before_model(many_columns)),
         "^makes more columns of codes than a file of [0-9]+ bytes has categories$",
-        f"{ATTRIBUTES}:refuse_many_columns",
+        "isoform.formats.counts:refuse_many_columns",
         "pickle",
     ),
     *fault(
@@ -116,7 +116,7 @@ NUMBERS = [
         "columns that are no numbers",
         with_estimator(LINE, attributes(_n_features_outs=["many"])),
         "^makes more columns of codes than a file of [0-9]+ bytes has categories$",
-        f"{ATTRIBUTES}:refuse_many_columns",
+        "isoform.formats.counts:refuse_many_columns",
     ),
     *fault(
         17,

@@ -145,7 +145,7 @@ WIDE = [
         "a million columns",
         with_estimator(STACK, lambda found: setattr(found[-1].estimators_[0], "n_features_in_", 10**6)),
         "^takes 1000000 columns, and nothing of that number$",
-        f"{ATTRIBUTES}:refuse_wide",
+        "isoform.formats.counts:refuse_wide",
     ),
     *(
         one
@@ -188,7 +188,7 @@ WIDE = [
             title,
             with_estimator(LINE, alter),
             r"^counts \d+ answers and columns in all, in a file of \d+ bytes$",
-            f"{ATTRIBUTES}:refuse_many_counts",
+            "isoform.formats.counts:refuse_many_counts",
         )
     ),
     *fault(17, "Pipelines in a Pipeline", with_estimator(LINE, nest), NESTS, TAGS),
@@ -201,14 +201,14 @@ WIDE = [
         "counts that are many together",
         with_estimator(LINE, attributes(**LARGE, **COUNTS)),
         r"^counts 2500[0-9]+ answers and columns in all, in a file of \d+ bytes$",
-        f"{ATTRIBUTES}:refuse_many_counts",
+        "isoform.formats.counts:refuse_many_counts",
     ),
     *fault(
         17,
         "many products of many columns",
         with_estimator(LINE, attributes(**LARGE, _max_degree=4, n_output_features_=20_000)),
         "^makes 20000 columns of products of more than 3$",
-        f"{ATTRIBUTES}:refuse_many_products",
+        "isoform.formats.counts:refuse_many_products",
     ),
     *fault(
         17,
