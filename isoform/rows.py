@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from isoform import warning_filters
 from isoform.errors import BadInput
 
 Columns = dict[str, np.ndarray]
@@ -134,7 +135,8 @@ def _by_column(rows: Rows, names: Sequence[str]) -> Mapping[str, Any]:
     elif hasattr(type(rows), "columns"):
         from isoform import frames  # here: arrays and dicts do without
 
-        have = frames.columns(rows, names)
+        with warning_filters.ALONE:
+            have = frames.columns(rows, names)
     elif isinstance(rows, Sequence) and not isinstance(rows, str | bytes):
         if all(type(row) is dict for row in rows):
             with contextlib.suppress(KeyError):
@@ -175,7 +177,8 @@ def _to_array(cells: Any, name: str) -> np.ndarray:
     if hasattr(type(cells), "to_numpy"):
         from isoform import frames
 
-        return frames.to_array(cells, name)
+        with warning_filters.ALONE:
+            return frames.to_array(cells, name)
     if hasattr(cells, "dtype"):
         return np.asarray(cells)
     if isinstance(cells, str | bytes) or not hasattr(cells, "__len__"):

@@ -7,6 +7,7 @@ tree's threshold because two formats round it differently.
 """
 
 import pkgutil
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,7 +60,8 @@ def fit(name: str, pipeline: Pipeline, columns: Columns, targets: np.ndarray, jo
     # What does not ask for threads itself gets none: a kernel that is computed in parts rounds by their number.
     threads = jobs if "n_jobs" in estimator.get_params(deep=False) else 1
     try:
-        with joblib.parallel_config(backend="threading", n_jobs=threads):
+        # scikit-learn's threads replace the warning filters of the process, and leave each other's: ours come back.
+        with warnings.catch_warnings(), joblib.parallel_config(backend="threading", n_jobs=threads):
             pipeline.fit(pd.DataFrame(columns), targets)
     except Exception as error:  # estimators raise whatever their arithmetic raises
         title = f"{key}: {type(estimator).__name__} cannot be fitted ({first_line(error)})"

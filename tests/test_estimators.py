@@ -1,6 +1,8 @@
 """pipeline.estimators: any estimator by its import path, in a Pipeline that takes raw columns, whatever stands in them."""
 
 import dataclasses
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -87,6 +89,18 @@ def fitted(content: dict[str, Any], schema: Schema, rows: Rows, threads: int = 1
 @pytest.mark.parametrize("content", [*DEFAULTS.values(), *ENSEMBLES.values()], ids=[*DEFAULTS, *ENSEMBLES])
 def test_the_same_rows_give_the_same_bytes_on_any_number_of_threads(content: Any, schema: Schema, rows: Rows) -> None:
     assert len({joblib.dump(fitted(content, schema, rows, threads)) for threads in (1, 2, 5)}) == 1
+
+
+def test_threads_leave_the_warning_filters_as_they_were(schema: Schema, rows: Rows) -> None:
+    usual, filters = sys.getswitchinterval(), list(warnings.filters)
+    forest = {**RANDOM_FOREST, "hyperparameters": {"n_estimators": 60, "max_depth": 2}}
+    try:
+        sys.setswitchinterval(1e-6)
+        for _ in range(5):
+            fitted(forest, schema, rows, threads=4)
+            assert list(warnings.filters) == filters
+    finally:
+        sys.setswitchinterval(usual)
 
 
 @pytest.mark.parametrize("jobs", [-1, 1, 3])

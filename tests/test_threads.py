@@ -2,6 +2,8 @@
 
 import sys
 import threading
+import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +41,8 @@ def requests(workspace: Workspace, model: str) -> list[Any]:
         drawn: Columns = take(rows, rng.integers(0, len(rows["n0"]), rng.choice([1, 2, 7, 600])))
         lists = {name: column.tolist() for name, column in drawn.items()}
         records = [dict(zip(lists, cells, strict=True)) for cells in zip(*lists.values(), strict=True)]
-        found.append([drawn, lists, records, pd.DataFrame(drawn), hostile(config), {**lists, "c0": [i]}][i % 6])
+        frames = pd.DataFrame(drawn), pd.DataFrame(drawn).convert_dtypes()
+        found.append([drawn, lists, records, frames[i // 6 % 2], hostile(config), {**lists, "c0": [i]}][i % 6])
     return found
 
 
@@ -51,14 +54,41 @@ def ask(model: Any, rows: Any) -> bytes | str:
         return f"{type(error).__name__}: {error}"
 
 
+def watched_filters(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """From now on, note who replaces the warning filters, which are the process's, while another thread has replaced them."""
+    inside: dict[int, int] = {}
+    found: list[str] = []
+    enter, leave = warnings.catch_warnings.__enter__, warnings.catch_warnings.__exit__
+
+    def entered(self: Any) -> Any:
+        thread = threading.get_ident()
+        if any(depth for other, depth in inside.copy().items() if other != thread):
+            found.append("".join(traceback.format_stack(limit=12)))
+        inside[thread] = inside.get(thread, 0) + 1
+        time.sleep(1e-5)  # let the others come
+        return enter(self)
+
+    def left(self: Any, *error: Any) -> None:
+        leave(self, *error)
+        inside[threading.get_ident()] -= 1
+
+    monkeypatch.setattr(warnings.catch_warnings, "__enter__", entered)
+    monkeypatch.setattr(warnings.catch_warnings, "__exit__", left)
+    return found
+
+
 @pytest.mark.parametrize(("model", "name"), CASES)
-def test_many_threads_get_the_answers_of_one(model: str, name: str, published: Callable[[str], Workspace]) -> None:
+def test_many_threads_get_the_answers_of_one(
+    model: str, name: str, published: Callable[[str], Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
     workspace = published("mixed")
     loaded = load(workspace.folder(model), format=name, trust_pickle=True)
     asked = requests(workspace, model)
     expected = [ask(loaded, rows) for rows in asked]
     assert {type(answer) for answer in expected} == {bytes, str}
     assert all("BadInput: column 'c0'" in answer for answer in expected if isinstance(answer, str))
+    asked = requests(workspace, model)  # anew: pandas remembers how it found a column
+    together = watched_filters(monkeypatch)
     begin, filters = threading.Barrier(THREADS), list(warnings.filters)
 
     def serve(thread: int) -> list[bytes | str]:
@@ -69,6 +99,7 @@ def test_many_threads_get_the_answers_of_one(model: str, name: str, published: C
         answers = list(pool.map(serve, range(THREADS)))
     for thread, given in enumerate(answers):
         assert given == expected[thread::THREADS], f"thread {thread}"
+    assert not together, together[0]
     assert list(warnings.filters) == filters
 
 
@@ -82,8 +113,9 @@ def test_the_first_rows_that_are_packed_may_come_from_many_threads(published: Ca
         assert set(pool.map(lambda _: ask(loaded, rows), range(4 * THREADS))) == {expected}
 
 
-def test_threads_may_load_at_once(published: Callable[[str], Workspace]) -> None:
+def test_threads_may_load_at_once(published: Callable[[str], Workspace], monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = published("mixed")
+    together, filters = watched_filters(monkeypatch), list(warnings.filters)
     rows = workspace.test_rows()[0]
 
     def serve(case: tuple[str, str]) -> bytes | str:
@@ -93,3 +125,5 @@ def test_threads_may_load_at_once(published: Callable[[str], Workspace]) -> None
         answers = list(pool.map(serve, CASES * 2))
     assert answers[: len(CASES)] == answers[len(CASES) :]
     assert all(isinstance(answer, bytes) for answer in answers)
+    assert not together, together[0]
+    assert list(warnings.filters) == filters

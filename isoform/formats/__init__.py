@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from isoform import warning_filters
 from isoform.errors import BadInput
 from isoform.metadata import Config
 from isoform.rows import Columns
@@ -70,7 +71,8 @@ def open_format(name: str) -> FormatModule:
     if name not in FORMATS:
         raise BadInput(f"format '{name}'", "is not known", f"give one of {', '.join(FORMATS)}")
     try:
-        return import_module(FORMATS[name].module)
+        with warning_filters.ALONE:
+            return import_module(FORMATS[name].module)
     except ModuleNotFoundError as error:
         library = (error.name or "").split(".")[0]
         action = f"pip install 'isoform[{FORMATS[name].extra}]'" if FORMATS[name].extra else f"pip install {library}"

@@ -14,6 +14,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.compose._column_transformer import _is_empty_column_selection
 from sklearn.pipeline import Pipeline
 
+from isoform import warning_filters
 from isoform.errors import Refused, first_line
 from isoform.formats.attributes import arguments_of, parts_of
 from isoform.formats.ledger import Ledger, Reader
@@ -46,7 +47,8 @@ def read(data: bytes, config: Config, allow_version_skew: bool, unpickler: type[
     refuse_other_start(data)
     file = Reader(data)
     reader = unpickler(file, Ledger(len(data)), allow_version_skew)
-    found = reader.load()
+    with warning_filters.ALONE:  # scikit-learn is imported as the file asks for it
+        found = reader.load()
     rest = reader.rest_of_frame() + data[file.tell() :]
     refuse_second(rest)
     refuse_rest(rest)
