@@ -1,6 +1,7 @@
 """What Git has of a version's metadata.json: the one witness that is not in the folder itself."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -66,9 +67,13 @@ def refuse_large_blob(folder: Path, size: bytes) -> None:
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     # Within a hook of Git, GIT_DIR and its like name another repository.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # By its path: looking for it, subprocess replaces the warning filters, which are the whole process's.
+    program = shutil.which("git")
+    if program is None:
+        raise FileNotFoundError("git")
     try:
         return subprocess.run(
-            ["git", "-c", "core.fsmonitor=false", *arguments],  # which is a program that the repository names
+            [program, "-c", "core.fsmonitor=false", *arguments],  # which is a program that the repository names
             cwd=folder,
             env=environment | SAFE,
             stdin=subprocess.DEVNULL,

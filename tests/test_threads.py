@@ -1,20 +1,23 @@
 """One model serves many threads: each gets the answers that it would get alone."""
 
+import subprocess
 import sys
 import threading
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from builders import CASES, Workspace, hostile
+from joblib import parallel_config
 
-from isoform import load
+from isoform import load, warning_filters
 from isoform.formats import onnx
 from isoform.rows import Columns, take
 
@@ -30,6 +33,39 @@ def switch_often() -> Iterator[None]:
     sys.setswitchinterval(1e-6)
     yield
     sys.setswitchinterval(usual)
+
+
+FIRST = """
+import sys, traceback, warnings
+from pathlib import Path
+from isoform import load, warning_filters
+
+unlocked, enter = [], warnings.catch_warnings.__enter__
+
+def entered(self):
+    if not warning_filters.ALONE._is_owned():
+        unlocked.append("".join(traceback.format_stack(limit=8)))
+    return enter(self)
+
+warnings.catch_warnings.__enter__ = entered
+from isoform.revisions import in_repository
+from isoform.verification import verify
+
+in_repository(Path.cwd())
+for folder, name in zip(sys.argv[1::2], sys.argv[2::2]):
+    model = load(folder, format=name, trust_pickle=True)
+    columns = {**dict.fromkeys(model.config.numeric, [1.0, 2.0]), **dict.fromkeys(model.config.categorical, ["a", "b"])}
+    model.predict_proba(columns)
+    with warning_filters.ALONE:  # pandas is the program's
+        import pandas as pd
+        frame = pd.DataFrame(columns).convert_dtypes()
+        series = {column: frame[column] for column in columns}
+        frame = pd.DataFrame(series)
+    model.predict_proba(frame)
+    model.predict_proba(series)
+    list(verify(Path(folder), trust_pickle=True))
+print(*unlocked, len(sys.argv[2::2]), "verified")
+"""
 
 
 def requests(workspace: Workspace, model: str) -> list[Any]:
@@ -55,25 +91,16 @@ def ask(model: Any, rows: Any) -> bytes | str:
 
 
 def watched_filters(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """From now on, note who replaces the warning filters, which are the process's, while another thread has replaced them."""
-    inside: dict[int, int] = {}
+    """From now on, note where the warning filters, which are the process's, are replaced by a thread that has not locked them."""
     found: list[str] = []
-    enter, leave = warnings.catch_warnings.__enter__, warnings.catch_warnings.__exit__
+    enter = warnings.catch_warnings.__enter__
 
     def entered(self: Any) -> Any:
-        thread = threading.get_ident()
-        if any(depth for other, depth in inside.copy().items() if other != thread):
+        if not warning_filters.ALONE._is_owned():  # type: ignore[attr-defined]
             found.append("".join(traceback.format_stack(limit=12)))
-        inside[thread] = inside.get(thread, 0) + 1
-        time.sleep(1e-5)  # let the others come
         return enter(self)
 
-    def left(self: Any, *error: Any) -> None:
-        leave(self, *error)
-        inside[threading.get_ident()] -= 1
-
     monkeypatch.setattr(warnings.catch_warnings, "__enter__", entered)
-    monkeypatch.setattr(warnings.catch_warnings, "__exit__", left)
     return found
 
 
@@ -88,7 +115,7 @@ def test_many_threads_get_the_answers_of_one(
     assert {type(answer) for answer in expected} == {bytes, str}
     assert all("BadInput: column 'c0'" in answer for answer in expected if isinstance(answer, str))
     asked = requests(workspace, model)  # anew: pandas remembers how it found a column
-    together = watched_filters(monkeypatch)
+    unlocked = watched_filters(monkeypatch)
     begin, filters = threading.Barrier(THREADS), list(warnings.filters)
 
     def serve(thread: int) -> list[bytes | str]:
@@ -99,8 +126,51 @@ def test_many_threads_get_the_answers_of_one(
         answers = list(pool.map(serve, range(THREADS)))
     for thread, given in enumerate(answers):
         assert given == expected[thread::THREADS], f"thread {thread}"
-    assert not together, together[0]
+    assert not unlocked, unlocked[0]
     assert list(warnings.filters) == filters
+
+
+def test_what_the_program_asks_of_joblib_is_not_asked_of_a_model(
+    published: Callable[[str], Workspace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = published("mixed")
+    rows, unlocked = workspace.test_rows()[0], watched_filters(monkeypatch)
+    for model in ("logistic", "forest"):
+        loaded = load(workspace.folder(model), format="pickle", trust_pickle=True)
+        expected = ask(loaded, rows)
+        with parallel_config(backend="threading", n_jobs=2):
+            assert ask(loaded, rows) == expected
+    assert not unlocked, unlocked[0]
+
+
+def test_the_first_load_of_a_process_locks_the_filters(published: Callable[[str], Workspace], tmp_path: Path) -> None:
+    workspace = published("mixed")
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    cases = [part for model, name in CASES for part in (str(workspace.folder(model)), name)]
+    outcome = subprocess.run(
+        [sys.executable, "-c", FIRST, *cases], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert outcome.stdout == f"{len(CASES)} verified\n"
+
+
+def test_a_child_that_is_forked_while_another_thread_answers_can_answer(published: Callable[[str], Workspace]) -> None:
+    workspace = published("mixed")
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with warning_filters.ALONE:
+            held.set()
+            done.wait(0.5)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(hold)
+        held.wait()
+        child = get_context("fork").Process(target=load, args=(workspace.folder("network"),))
+        child.start()
+        done.set()
+        child.join(30)
+        child.kill()
+    assert child.exitcode == 0
 
 
 def test_the_first_rows_that_are_packed_may_come_from_many_threads(published: Callable[[str], Workspace]) -> None:
@@ -115,7 +185,7 @@ def test_the_first_rows_that_are_packed_may_come_from_many_threads(published: Ca
 
 def test_threads_may_load_at_once(published: Callable[[str], Workspace], monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = published("mixed")
-    together, filters = watched_filters(monkeypatch), list(warnings.filters)
+    unlocked, filters = watched_filters(monkeypatch), list(warnings.filters)
     rows = workspace.test_rows()[0]
 
     def serve(case: tuple[str, str]) -> bytes | str:
@@ -125,5 +195,5 @@ def test_threads_may_load_at_once(published: Callable[[str], Workspace], monkeyp
         answers = list(pool.map(serve, CASES * 2))
     assert answers[: len(CASES)] == answers[len(CASES) :]
     assert all(isinstance(answer, bytes) for answer in answers)
-    assert not together, together[0]
+    assert not unlocked, unlocked[0]
     assert list(warnings.filters) == filters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 
+import joblib
 import numpy as np
 import pandas as pd
 import sklearn
@@ -34,7 +35,9 @@ def infer(native: Pipeline, columns: Columns, config: Config) -> np.ndarray:
     # The rows are canonical already: checking each again costs more than one row's answer.
     # A huge number may overflow where it is scaled, before it is clipped: that is meant. What else goes wrong is in the answer.
     quick = sklearn.config_context(assume_finite=True, skip_parameter_validation=True)
-    with warning_filters.ALONE, quick, np.errstate(all="ignore"):
+    # Whatever the program has asked of joblib: threads add up trees in the order in which they end, and replace filters together.
+    one_by_one = joblib.parallel_config(backend="sequential")
+    with warning_filters.ALONE, one_by_one, quick, np.errstate(all="ignore"):
         frame = pd.DataFrame(columns, columns=[*config.numeric, *config.categorical])
         answer = native.predict_proba(frame) if config.task == "classification" else native.predict(frame).reshape(-1, 1)
         return np.asarray(answer, dtype=np.float32)

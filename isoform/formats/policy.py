@@ -47,7 +47,7 @@ def read(data: bytes, config: Config, allow_version_skew: bool, unpickler: type[
     refuse_other_start(data)
     file = Reader(data)
     reader = unpickler(file, Ledger(len(data)), allow_version_skew)
-    with warning_filters.ALONE:  # scikit-learn is imported as the file asks for it
+    with warning_filters.ALONE:  # scikit-learn is imported, and makes a tree, as the file asks for it
         found = reader.load()
     rest = reader.rest_of_frame() + data[file.tell() :]
     refuse_second(rest)
